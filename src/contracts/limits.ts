@@ -1,0 +1,59 @@
+/** Every bound of the system, its unit in its name. Defaults that a deployment may change are read by config.ts. */
+
+/** A user or turn id: 1 to this many bytes of UTF-8. */
+export const ID_BYTES_MAX = 128;
+/** A prompt as admitted by the client library or the gateway. */
+export const PROMPT_BYTES_MAX = 64 * 1024;
+/** A prompt that rides in an `enqueueTurn` signal: it enters Temporal's history, so it is kept small. */
+export const SIGNAL_PROMPT_BYTES_MAX = 16 * 1024;
+/** Prompts from signals that a lane keeps while Postgres is away. */
+export const HELD_PROMPTS_MAX = 20;
+/** Rejected signals that a lane keeps until they are recorded. */
+export const HELD_REJECTIONS_MAX = 100;
+
+/** Open turns of one user, the running one included. */
+export const OPEN_TURNS_MAX_DEFAULT = 20;
+/** Steps (model calls) of one turn. */
+export const TURN_STEPS_MAX_DEFAULT = 50;
+/** Wall time of one turn. */
+export const TURN_WALL_MS_DEFAULT = 30 * 60_000;
+/** Quiet time after which a machine is put to sleep. */
+export const IDLE_MS_DEFAULT = 5 * 60_000;
+/** A setting of idle time lies within these. */
+export const IDLE_MS_MIN = 100;
+export const IDLE_MS_MAX = 7 * 24 * 3_600_000;
+
+/** A lane continues as new at about this many events: replaying 1,000 takes about half a second (measured, SDK 1.24). */
+export const HISTORY_EVENTS_MAX = 1_000;
+/** Heartbeat timeout of every agent step: a killed worker costs this much, then the step is tried again. */
+export const STEP_HEARTBEAT_TIMEOUT_MS = 5_000;
+
+/** Tool calls the agent may ask for in one step; more are answered as refused. */
+export const TOOL_CALLS_PER_STEP_MAX = 16;
+/** Arguments of one tool call, as JSON text. */
+export const TOOL_ARGUMENTS_BYTES_MAX = 256 * 1024;
+/** A command's time limit: default and ceiling. The turn's own deadline ends it earlier. */
+export const COMMAND_TIMEOUT_MS_DEFAULT = 120_000;
+export const COMMAND_TIMEOUT_MS_MAX = 30 * 60_000;
+/** Output kept of one command: this much of its beginning and this much of its end. */
+export const COMMAND_OUTPUT_HEAD_BYTES = 64 * 1024;
+export const COMMAND_OUTPUT_TAIL_BYTES = 64 * 1024;
+/** Output of one tool call that the model is shown, head and tail together. */
+export const MODEL_OUTPUT_BYTES_MAX = 30 * 1024;
+/** Everything sent to the model in one call. */
+export const MODEL_CONTEXT_BYTES_MAX_DEFAULT = 256 * 1024;
+/** One answer of the model. */
+export const MODEL_ANSWER_BYTES_MAX = 256 * 1024;
+
+/** Terminal size, columns x rows. */
+export const TERMINAL_COLUMNS = 100;
+export const TERMINAL_ROWS = 30;
+
+/** Size of a new machine. */
+export const MACHINE_VCPU_DEFAULT = 1;
+export const MACHINE_MEMORY_MIB_DEFAULT = 2_048;
+export const MACHINE_STORAGE_GIB_DEFAULT = 10;
+
+/** How long `turnResult` waits when not told otherwise, and the period of the polling beneath its notification. */
+export const TURN_RESULT_WAIT_MS_DEFAULT = 35 * 60_000;
+export const TURN_RESULT_POLL_MS = 2_000;

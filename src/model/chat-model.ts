@@ -1,0 +1,51 @@
+/** The port to the model: one chat completion, streamed. The adapter is openai-chat.ts; the context is built by context.ts. */
+
+export type ChatMessage =
+  | { readonly role: 'system' | 'user'; readonly content: string }
+  | { readonly role: 'assistant'; readonly content: string; readonly toolCalls: readonly ChatToolCall[] }
+  | { readonly role: 'tool'; readonly toolCallId: string; readonly content: string };
+
+export interface ChatToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text exactly as the model wrote it; may be malformed. */
+  readonly argumentsJson: string;
+}
+
+export interface ChatTool {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema of the arguments. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+export interface ChatRequest {
+  readonly messages: readonly ChatMessage[];
+  readonly tools: readonly ChatTool[];
+  readonly signal: AbortSignal;
+  /** Live text, in order; for heartbeats and (later) deltas. */
+  readonly onDelta?: (delta: { readonly text: string }) => void;
+}
+
+export interface TokenUsage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export interface ChatAnswer {
+  readonly content: string;
+  readonly toolCalls: readonly ChatToolCall[];
+  /** `stop` and `tool_calls` are ordinary; `length`: cut short; `refused`: refusal text or a content filter. */
+  readonly finish: 'stop' | 'tool_calls' | 'length' | 'refused';
+  readonly usage: TokenUsage | undefined;
+  /** Model name as the service answered it. */
+  readonly model: string;
+}
+
+export interface ChatModel {
+  /**
+   * @throws InnkeeperError MODEL_UNAVAILABLE, MODEL_RATE_LIMITED (with retryAfterMs where given), MODEL_UNAUTHORIZED, MODEL_REJECTED;
+   *   the signal's reason when aborted
+   */
+  complete(request: ChatRequest): Promise<ChatAnswer>;
+}
