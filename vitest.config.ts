@@ -1,0 +1,52 @@
+/**
+ * Three groups, one after the other: what needs nothing, what needs servers but shares them well, and what wants the machine to
+ * itself. Postgres and Temporal start with the first test that asks for them (test/support/global-setup.ts).
+ */
+import { defineConfig } from 'vitest/config';
+
+const SERVER_TEST_MS = 60_000;
+const STARTERS = ['test/support/global-setup.ts'];
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    globalSetup: STARTERS,
+    dangerouslyIgnoreUnhandledErrors: false,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
+          name: 'parts',
+          include: ['test/{store,contract,guest,emulator}/**/*.test.ts'],
+          testTimeout: SERVER_TEST_MS,
+          hookTimeout: SERVER_TEST_MS,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
+          name: 'whole',
+          include: ['test/{workflow,replay,e2e,chaos}/**/*.test.ts'],
+          testTimeout: 3 * SERVER_TEST_MS,
+          hookTimeout: 3 * SERVER_TEST_MS,
+          maxWorkers: 1,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+          pool: 'forks',
+        },
+      },
+    ],
+  },
+});
