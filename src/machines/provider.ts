@@ -65,7 +65,7 @@ export interface ExecutionRequest {
   readonly timeoutMs: number;
 }
 
-/** A command that ran to its end. `exitCode` undefined: killed by `signal`, or expired. */
+/** A command that is over. `exitCode` undefined: killed by `signal`, or `expired`; with neither, the provider does not know. */
 export interface ExecutionResult {
   readonly executionId: string;
   readonly exitCode: number | undefined;
@@ -105,6 +105,11 @@ export interface MachineProvider {
   hasTerminals(): boolean;
   /** True where the API takes an autosleep at creation; false: assume 300 s and touch the machine. */
   readonly takesAutosleep: boolean;
+  /**
+   * Asks, by requests that change nothing, what is still unknown of the above. Worth calling once before the first creation:
+   * the answer is stored with the request (`autosleepSeconds`), so that every try of it sends the same body.
+   */
+  settle(signal?: AbortSignal): Promise<void>;
 
   create(request: CreateMachineRequest, options: MutationOptions): Promise<Machine>;
   /** undefined: the provider knows no such machine (404), or says it is destroyed. */
@@ -121,13 +126,14 @@ export interface MachineProvider {
   destroy(machineId: string, options: RevisionOptions): Promise<void>;
 
   /**
-   * Runs argv on the machine and waits for its end. Wakes a sleeping machine.
-   * @throws GUEST_UNREACHABLE (the platform refused: not routable yet, runner not prepared), MACHINE_LOST
+   * Runs argv on the machine and waits for its end. Wakes a sleeping machine. Aborting ends the wait, not the command.
+   * @throws GUEST_UNREACHABLE (the platform refused: not routable yet, runner not prepared; with `details.refused` the command
+   *   never ran and the key is spent: try again with a new one), MACHINE_LOST
    */
   execute(machineId: string, request: ExecutionRequest, options: MutationOptions): Promise<ExecutionResult>;
   /**
-   * Opens a new terminal and its stream; waits until it is ready. Wakes a sleeping machine.
-   * @throws GUEST_UNREACHABLE, MACHINE_LOST
+   * Opens a new terminal and its stream; waits until it is ready. Wakes a sleeping machine. Try again with a new key.
+   * @throws GUEST_UNREACHABLE, MACHINE_LOST, PROVIDER_ROUTE_CLOSED (no terminals here: `hasTerminals` is false from now on)
    */
   openTerminal(machineId: string, request: TerminalRequest, options: MutationOptions): Promise<Terminal>;
 }

@@ -1,0 +1,60 @@
+/** Reads a machine as any generation of the API writes it: nested `status` or flat `phase`, revision in the body or as ETag. */
+import type { Machine, MachinePhase } from '../provider.js';
+import { isRecord } from './transport.js';
+
+const phases: readonly string[] = [
+  'accepted',
+  'placement_pending',
+  'starting',
+  'running',
+  'stopping',
+  'sleeping',
+  'destroying',
+  'destroyed',
+  'failed',
+] satisfies MachinePhase[];
+
+/** undefined where the body is not a machine. A size the body leaves out is 0. */
+export function readMachine(body: unknown, etag?: string): Machine | undefined {
+  if (!isRecord(body)) return undefined;
+  const machineId = body['machine_id'];
+  if (typeof machineId !== 'string' || machineId === '') return undefined;
+  const status = isRecord(body['status']) ? body['status'] : {};
+  const desired = body['desired_state'];
+  const autosleep = body['autosleep_seconds'];
+  return {
+    machineId,
+    vcpu: readNumber(body['vcpu']),
+    memoryMib: readNumber(body['memory_mib']),
+    storageGib: readNumber(body['storage_gib']),
+    phase: readPhase(status['phase'] ?? body['phase']),
+    desiredState: desired === 'running' || desired === 'sleeping' || desired === 'destroyed' ? desired : undefined,
+    revision: readRevision(status['revision']) ?? etag,
+    reason: readText(status['reason']),
+    lastError: readText(status['last_error']),
+    lastTransitionAt: readText(status['last_transition_at']),
+    autosleepSeconds: typeof autosleep === 'number' ? autosleep : undefined,
+  };
+}
+
+/** The same machine, whichever way its id was spelled: with or without the leading `dm-`. */
+export function sameMachineId(one: string, other: string): boolean {
+  const bare = (id: string): string => id.replace(/^dm-/, '');
+  return bare(one) === bare(other);
+}
+
+function readPhase(value: unknown): MachinePhase {
+  return typeof value === 'string' && phases.includes(value) ? (value as MachinePhase) : 'in_transition';
+}
+
+function readRevision(value: unknown): string | undefined {
+  return typeof value === 'number' ? String(value) : readText(value);
+}
+
+function readText(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function readNumber(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+}
