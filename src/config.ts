@@ -1,0 +1,279 @@
+/**
+ * The settings of a deployment: the only reader of the environment. One table of settings, read at once, all problems reported
+ * together, frozen; each process passes on the slices that a part needs. `.env.example` documents every setting.
+ *
+ * A secret has no default and is never printed. Each may come from a file instead: `NAME_FILE` beside `NAME`.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { InnkeeperError } from './contracts/errors.js';
+import { TASK_QUEUE_DEFAULT } from './contracts/ids.js';
+import * as limits from './contracts/limits.js';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const SECRETS = ['DATABASE_URL', 'DEDALUS_API_KEY', 'MODEL_API_KEY', 'TEMPORAL_API_KEY', 'WORKFLOW_ID_KEY'] as const;
+
+/** On g2 the provider puts a machine to sleep after this long without a request; the no-op has to come sooner. */
+const PROVIDER_AUTOSLEEP_MS = 300_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const WORKFLOW_ID_KEY_LENGTH_MIN = 32;
+
+const text = () => z.string({ error: 'is not set' });
+const url = (...protocols: string[]) =>
+  text().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+    error: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  });
+const whole = (fallback: number, min: number, max: number) =>
+  text()
+    .refine((value) => /^\d+$/.test(value) && Number(value) >= min && Number(value) <= max, {
+      error: `must be a whole number from ${min} to ${max}`,
+    })
+    .transform(Number)
+    .default(fallback);
+const price = () =>
+  text()
+    .refine((value) => /^\d+(\.\d+)?$/.test(value), { error: 'must be a price such as 0.05' })
+    .transform(Number)
+    .optional();
+const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, { error: `must be one of ${values.join(', ')}` });
+const flag = () => choice(['true', 'false']).transform((value) => value === 'true');
+
+const temporalSettings = {
+  TEMPORAL_ADDRESS: text()
+    .regex(/^[^\s/:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, { error: 'must be host:port' })
+    .default('127.0.0.1:7233'),
+  TEMPORAL_NAMESPACE: text().default('default'),
+  TEMPORAL_TASK_QUEUE: text().default(TASK_QUEUE_DEFAULT),
+  TEMPORAL_API_KEY: text().optional(),
+  TEMPORAL_TLS: flag().optional(),
+  TEMPORAL_TLS_CA_FILE: text().optional(),
+  TEMPORAL_TLS_CERT_FILE: text().optional(),
+  TEMPORAL_TLS_KEY_FILE: text().optional(),
+};
+
+const clientSettings = {
+  ...temporalSettings,
+  DATABASE_URL: url('postgres:', 'postgresql:'),
+  DATABASE_POOL_MAX: whole(20, 1, 1_000),
+  WORKFLOW_ID_KEY: text()
+    .min(WORKFLOW_ID_KEY_LENGTH_MIN, { error: `must have at least ${WORKFLOW_ID_KEY_LENGTH_MIN} characters` })
+    .optional(),
+  OPEN_TURNS_MAX: whole(limits.OPEN_TURNS_MAX_DEFAULT, 1, 1_000),
+  IDLE_MS: whole(limits.IDLE_MS_DEFAULT, limits.IDLE_MS_MIN, limits.IDLE_MS_MAX),
+  PRICE_VCPU_HOUR: price(),
+  PRICE_GIB_MONTH: price(),
+  LOG_LEVEL: choice(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
+};
+
+const workerSettings = {
+  ...clientSettings,
+  DEDALUS_MACHINES_BASE_URL: url('http:', 'https:'),
+  DEDALUS_API_KEY: text(),
+  DEDALUS_ORGANIZATION_ID: text().optional(),
+  DEDALUS_SEND_IF_MATCH: flag().default(true),
+  DEDALUS_TAKES_AUTOSLEEP: choice(['auto', 'true', 'false']).default('auto'),
+  DEDALUS_TERMINAL_PROTOCOL: choice(['auto', 'D', 'J']).default('auto'),
+  MACHINE_VCPU: text()
+    .refine((value) => /^\d+(\.\d+)?$/.test(value) && Number(value) > 0 && (Number(value) * 4) % 1 === 0, {
+      error: 'must be a number above 0 in steps of 0.25',
+    })
+    .transform(Number)
+    .default(limits.MACHINE_VCPU_DEFAULT),
+  MACHINE_MEMORY_MIB: whole(limits.MACHINE_MEMORY_MIB_DEFAULT, 256, 1_048_576),
+  MACHINE_STORAGE_GIB: whole(limits.MACHINE_STORAGE_GIB_DEFAULT, 1, 16_384),
+  MACHINE_KEEP_AWAKE_MS: whole(120_000, 100, PROVIDER_AUTOSLEEP_MS - 1),
+  MACHINE_WAKE_TIMEOUT_MS: whole(120_000, 1_000, HOUR_MS),
+  MACHINE_CREATE_TIMEOUT_MS: whole(300_000, 1_000, HOUR_MS),
+  MACHINE_POLL_MS: whole(250, 10, 60_000),
+  MACHINE_REQUEST_TIMEOUT_MS: whole(4_000, 100, 60_000),
+  MODEL_BASE_URL: url('http:', 'https:'),
+  MODEL_API_KEY: text(),
+  MODEL_NAME: text(),
+  MODEL_SYSTEM_PROMPT_FILE: text().optional(),
+  MODEL_CONTEXT_BYTES_MAX: whole(limits.MODEL_CONTEXT_BYTES_MAX_DEFAULT, 16 * 1024, 16 * 1024 * 1024),
+  MODEL_REQUEST_TIMEOUT_MS: whole(300_000, 1_000, HOUR_MS),
+  TURN_STEPS_MAX: whole(limits.TURN_STEPS_MAX_DEFAULT, 1, 10_000),
+  TURN_WALL_MS: whole(limits.TURN_WALL_MS_DEFAULT, 1_000, DAY_MS),
+  WORKER_MAX_CACHED_WORKFLOWS: whole(1_000, 1, 100_000),
+  WORKER_SHUTDOWN_GRACE_MS: whole(10_000, 0, HOUR_MS),
+};
+
+/** The environment of this process; nothing else reads it. */
+export function currentEnvironment(): Environment {
+  return process.env;
+}
+
+/** What a child process needs of the environment besides its settings. */
+const INHERITED =
+  /^(PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|TERM|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY)$/i;
+
+/** The part of the environment that is passed on to a child that gets its settings from us. */
+export function inheritedEnvironment(env: Environment): Record<string, string> {
+  return pick(env, (name) => INHERITED.test(name));
+}
+
+/** The settings among the environment, secrets included, as text; for a child process that reads them again. */
+export function settingsEnvironment(env: Environment): Record<string, string> {
+  const names = new Set<string>([...SETTING_NAMES, ...SECRETS.map((name) => `${name}_FILE`)]);
+  return pick(env, (name) => names.has(name));
+}
+
+function pick(env: Environment, isWanted: (name: string) => boolean): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) =>
+      value !== undefined && value !== '' && isWanted(name) ? [[name, value]] : [],
+    ),
+  );
+}
+
+/** Names of all settings, for the test that `.env.example` documents each. */
+export const SETTING_NAMES: readonly string[] = Object.keys(workerSettings);
+
+export type Config = ReturnType<typeof loadConfig>;
+export type ClientConfig = ReturnType<typeof loadClientConfig>;
+export type TemporalConfig = Config['temporal'];
+export type MachinesConfig = Config['machines'];
+export type ModelConfig = Config['model'];
+
+/** Settings of a worker: all of them. @throws InnkeeperError SETTINGS_INVALID with every problem, no secret in it */
+export function loadConfig(env: Environment) {
+  const s = parse(workerSettings, env);
+  return deepFreeze({
+    ...clientSlices(s),
+    machines: {
+      /** Without the version path: `/v1/…` is added by the adapter. */
+      baseUrl: s.DEDALUS_MACHINES_BASE_URL,
+      apiKey: s.DEDALUS_API_KEY,
+      organizationId: s.DEDALUS_ORGANIZATION_ID,
+      sendIfMatch: s.DEDALUS_SEND_IF_MATCH,
+      takesAutosleep: s.DEDALUS_TAKES_AUTOSLEEP,
+      terminalProtocol: s.DEDALUS_TERMINAL_PROTOCOL,
+      size: { vcpu: s.MACHINE_VCPU, memoryMib: s.MACHINE_MEMORY_MIB, storageGib: s.MACHINE_STORAGE_GIB },
+      keepAwakeMs: s.MACHINE_KEEP_AWAKE_MS,
+      wakeTimeoutMs: s.MACHINE_WAKE_TIMEOUT_MS,
+      createTimeoutMs: s.MACHINE_CREATE_TIMEOUT_MS,
+      pollMs: s.MACHINE_POLL_MS,
+      /** Below the heartbeat timeout of a step: where the API has no revision, nothing else bounds a late request. */
+      requestTimeoutMs: s.MACHINE_REQUEST_TIMEOUT_MS,
+    },
+    model: {
+      baseUrl: s.MODEL_BASE_URL,
+      apiKey: s.MODEL_API_KEY,
+      name: s.MODEL_NAME,
+      systemPromptFile: s.MODEL_SYSTEM_PROMPT_FILE,
+      contextBytesMax: s.MODEL_CONTEXT_BYTES_MAX,
+      requestTimeoutMs: s.MODEL_REQUEST_TIMEOUT_MS,
+    },
+    turn: {
+      openTurnsMax: s.OPEN_TURNS_MAX,
+      stepsMax: s.TURN_STEPS_MAX,
+      wallMs: s.TURN_WALL_MS,
+      idleMs: s.IDLE_MS,
+    },
+    worker: {
+      maxCachedWorkflows: s.WORKER_MAX_CACHED_WORKFLOWS,
+      shutdownGraceMs: s.WORKER_SHUTDOWN_GRACE_MS,
+    },
+  });
+}
+
+/** Settings of a backend, and of the commands that read and write a deployment: no provider's or model's key. @throws as loadConfig */
+export function loadClientConfig(env: Environment) {
+  const s = parse(clientSettings, env);
+  return deepFreeze({ ...clientSlices(s), turn: { openTurnsMax: s.OPEN_TURNS_MAX, idleMs: s.IDLE_MS } });
+}
+
+type ClientSettings = z.infer<z.ZodObject<typeof clientSettings>>;
+
+function clientSlices(s: ClientSettings) {
+  return {
+    temporal: {
+      address: s.TEMPORAL_ADDRESS,
+      namespace: s.TEMPORAL_NAMESPACE,
+      taskQueue: s.TEMPORAL_TASK_QUEUE,
+      apiKey: s.TEMPORAL_API_KEY,
+      /** undefined: no TLS. Files hold PEM. */
+      tls:
+        (s.TEMPORAL_TLS ?? (s.TEMPORAL_API_KEY !== undefined || s.TEMPORAL_TLS_CA_FILE !== undefined))
+          ? {
+              caFile: s.TEMPORAL_TLS_CA_FILE,
+              certFile: s.TEMPORAL_TLS_CERT_FILE,
+              keyFile: s.TEMPORAL_TLS_KEY_FILE,
+            }
+          : undefined,
+    },
+    database: { url: s.DATABASE_URL, poolMax: s.DATABASE_POOL_MAX },
+    /** Set: workflow ids carry a keyed hash in place of the user id. */
+    workflowIdKey: s.WORKFLOW_ID_KEY,
+    /** Per vCPU-hour awake and per GiB-month of storage, in any one currency. */
+    prices: { vcpuHour: s.PRICE_VCPU_HOUR, gibMonth: s.PRICE_GIB_MONTH },
+    logLevel: s.LOG_LEVEL,
+  };
+}
+
+type Shape = Record<string, z.ZodType>;
+
+/** Reads one table of settings. Empty text counts as not set, so that a compose file may pass on what it does not know. */
+function parse<S extends Shape>(shape: S, env: Environment): z.infer<z.ZodObject<S>> {
+  const { values, problems } = readSecretFiles(shape, env);
+  const result = z.object(shape).safeParse(values);
+  if (!result.success) {
+    problems.push(...result.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
+  }
+  problems.push(...contradictions(values));
+  if (problems.length > 0 || !result.success) {
+    const list = problems.map((problem) => `  - ${problem}`).join('\n');
+    throw new InnkeeperError('SETTINGS_INVALID', `The settings have ${problems.length} problem(s):\n${list}`);
+  }
+  return result.data;
+}
+
+function readSecretFiles(shape: Shape, env: Environment): { values: Record<string, string>; problems: string[] } {
+  const problems: string[] = [];
+  const values = pick(env, () => true);
+  for (const name of SECRETS.filter((secret) => secret in shape)) {
+    const file = values[`${name}_FILE`];
+    if (file === undefined) continue;
+    if (values[name] !== undefined) problems.push(`${name} and ${name}_FILE are both set: keep one`);
+    try {
+      values[name] = readFileSync(file, 'utf8').trim();
+    } catch {
+      problems.push(`${name}_FILE names a file that cannot be read`);
+      values[name] = 'unreadable'; // Keeps "is not set" out of the list: the line above is the problem.
+    }
+  }
+  return { values, problems };
+}
+
+/** What no single setting shows. Looks at the text as given, so that it is reported beside whatever else is wrong. */
+function contradictions(values: Readonly<Record<string, string>>): string[] {
+  const { TEMPORAL_TLS, TEMPORAL_TLS_CA_FILE, TEMPORAL_TLS_CERT_FILE, TEMPORAL_TLS_KEY_FILE, TEMPORAL_API_KEY } =
+    values;
+  const tlsOff = TEMPORAL_TLS === 'false';
+  const wallMs = Number(values['TURN_WALL_MS'] ?? limits.TURN_WALL_MS_DEFAULT);
+  const requestMs = Number(values['MODEL_REQUEST_TIMEOUT_MS'] ?? 0);
+  const found: (readonly [boolean, string])[] = [
+    [tlsOff && TEMPORAL_API_KEY !== undefined, 'TEMPORAL_TLS is false but TEMPORAL_API_KEY is set: a key needs TLS'],
+    [
+      tlsOff && (TEMPORAL_TLS_CA_FILE ?? TEMPORAL_TLS_CERT_FILE ?? TEMPORAL_TLS_KEY_FILE) !== undefined,
+      'TEMPORAL_TLS is false but a TEMPORAL_TLS_…_FILE is set',
+    ],
+    [
+      (TEMPORAL_TLS_CERT_FILE === undefined) !== (TEMPORAL_TLS_KEY_FILE === undefined),
+      'TEMPORAL_TLS_CERT_FILE and TEMPORAL_TLS_KEY_FILE belong together: set both or neither',
+    ],
+    [requestMs > wallMs, 'MODEL_REQUEST_TIMEOUT_MS is above TURN_WALL_MS: a request would outlive its turn'],
+  ];
+  return found.flatMap(([isWrong, problem]) => (isWrong ? [problem] : []));
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

@@ -1,0 +1,148 @@
+/**
+ * Settings: what is missing, wrong or contradictory is said all at once, in words that name the setting, and never shows a secret.
+ * Method: loadConfig on environments written out here; `.env.example` is read as a file.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  inheritedEnvironment,
+  loadClientConfig,
+  loadConfig,
+  SETTING_NAMES,
+  settingsEnvironment,
+  type Environment,
+} from '../../src/config.js';
+import { InnkeeperError } from '../../src/contracts/errors.js';
+
+const SECRET = 'sk-do-not-show-9f31';
+const complete = {
+  DATABASE_URL: `postgres://app:${SECRET}@db:5432/innkeeper`,
+  DEDALUS_MACHINES_BASE_URL: 'https://machines.example',
+  DEDALUS_API_KEY: SECRET,
+  MODEL_BASE_URL: 'https://model.example/v1',
+  MODEL_API_KEY: SECRET,
+  MODEL_NAME: 'a-model',
+};
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'innkeeper-config-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function problemOf(env: Environment): InnkeeperError {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (InnkeeperError.is(error)) return error;
+    throw error;
+  }
+  throw new Error('the settings were taken');
+}
+
+describe('loadConfig', () => {
+  it('fills in documented defaults and freezes every slice', () => {
+    const config = loadConfig(complete);
+    expect(config.temporal).toMatchObject({ address: '127.0.0.1:7233', namespace: 'default', taskQueue: 'innkeeper' });
+    expect(config.temporal.tls).toBeUndefined();
+    expect(config.machines).toMatchObject({
+      size: { vcpu: 1, memoryMib: 2_048, storageGib: 10 },
+      sendIfMatch: true,
+      takesAutosleep: 'auto',
+      terminalProtocol: 'auto',
+      keepAwakeMs: 120_000,
+    });
+    expect(config.turn).toEqual({ openTurnsMax: 20, stepsMax: 50, wallMs: 1_800_000, idleMs: 300_000 });
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(Object.isFrozen(config.machines.size)).toBe(true);
+  });
+
+  it('reports every problem at once, naming each setting', () => {
+    const error = problemOf({ TURN_WALL_MS: 'soon', IDLE_MS: '1', MACHINE_VCPU: '0.3', LOG_LEVEL: 'loud' });
+    expect(error.code).toBe('SETTINGS_INVALID');
+    for (const name of [...Object.keys(complete), 'TURN_WALL_MS', 'IDLE_MS', 'MACHINE_VCPU', 'LOG_LEVEL']) {
+      expect(error.message).toMatch(new RegExp(`^  - ${name} `, 'm'));
+    }
+    expect(error.message).toContain('DATABASE_URL is not set');
+    expect(error.message).toContain('IDLE_MS must be a whole number from 100 to 604800000');
+  });
+
+  it('never prints a secret, even a malformed one', () => {
+    const error = problemOf({ ...complete, DATABASE_URL: SECRET, WORKFLOW_ID_KEY: SECRET, IDLE_MS: 'x' });
+    expect(error.message).toContain('DATABASE_URL must be a URL');
+    expect(error.message).toContain('WORKFLOW_ID_KEY must have at least 32 characters');
+    expect(error.message).not.toContain(SECRET);
+    expect(JSON.stringify(error)).not.toContain(SECRET);
+  });
+
+  it('counts empty text as not set', () => {
+    expect(loadConfig({ ...complete, IDLE_MS: '', TEMPORAL_API_KEY: '' }).turn.idleMs).toBe(300_000);
+    expect(problemOf({ ...complete, MODEL_API_KEY: '' }).message).toContain('MODEL_API_KEY is not set');
+  });
+
+  it.each([
+    [{ TEMPORAL_TLS: 'false', TEMPORAL_API_KEY: SECRET }, 'a key needs TLS'],
+    [{ TEMPORAL_TLS: 'false', TEMPORAL_TLS_CA_FILE: '/ca.pem' }, 'TEMPORAL_TLS is false but'],
+    [{ TEMPORAL_TLS_CERT_FILE: '/cert.pem' }, 'belong together'],
+    [{ TURN_WALL_MS: '5000', MODEL_REQUEST_TIMEOUT_MS: '6000' }, 'above TURN_WALL_MS'],
+    [{ MACHINE_KEEP_AWAKE_MS: '300000' }, 'MACHINE_KEEP_AWAKE_MS must be a whole number from 100 to 299999'],
+    [{ MODEL_BASE_URL: undefined }, 'MODEL_BASE_URL is not set'],
+  ])('refuses the contradiction %o', (change, words) => {
+    expect(problemOf({ ...complete, ...change }).message).toContain(words);
+  });
+
+  it('reports a contradiction beside a malformed setting', () => {
+    const { message } = problemOf({ ...complete, IDLE_MS: 'x', TEMPORAL_TLS_KEY_FILE: '/key.pem' });
+    expect(message).toContain('2 problem(s)');
+  });
+
+  it('reads a secret from a file and refuses both ways at once', () => {
+    const file = join(folder, 'key');
+    writeFileSync(file, `${SECRET}\n`);
+    const { DEDALUS_API_KEY: _, ...rest } = complete;
+    expect(loadConfig({ ...rest, DEDALUS_API_KEY_FILE: file }).machines.apiKey).toBe(SECRET);
+    expect(problemOf({ ...complete, DEDALUS_API_KEY_FILE: file }).message).toContain('are both set');
+    const missing = problemOf({ ...rest, DEDALUS_API_KEY_FILE: join(folder, 'none') });
+    expect(missing.message).toContain('DEDALUS_API_KEY_FILE names a file that cannot be read');
+    expect(missing.message).not.toContain('DEDALUS_API_KEY is not set');
+  });
+
+  it('turns TLS on by a key or a certificate authority', () => {
+    expect(loadConfig({ ...complete, TEMPORAL_API_KEY: SECRET }).temporal.tls).toBeDefined();
+    expect(loadConfig({ ...complete, TEMPORAL_TLS_CA_FILE: '/ca.pem' }).temporal.tls?.caFile).toBe('/ca.pem');
+  });
+});
+
+describe('loadClientConfig', () => {
+  it("needs no key of the provider's or the model's", () => {
+    const config = loadClientConfig({ DATABASE_URL: complete.DATABASE_URL, PRICE_VCPU_HOUR: '0.05' });
+    expect(config.prices).toEqual({ vcpuHour: 0.05, gibMonth: undefined });
+    expect(config).not.toHaveProperty('machines');
+  });
+});
+
+describe('environments of child processes', () => {
+  it('pass on settings and the system part, and nothing else', () => {
+    const env = {
+      ...complete,
+      PATH: '/bin',
+      AWS_SECRET_ACCESS_KEY: 'x',
+      MODEL_API_KEY_FILE: '/run/secrets/m',
+      IDLE_MS: '',
+    };
+    expect(settingsEnvironment(env)).toEqual({ ...complete, MODEL_API_KEY_FILE: '/run/secrets/m' });
+    expect(inheritedEnvironment(env)).toEqual({ PATH: '/bin' });
+  });
+});
+
+describe('.env.example', () => {
+  it('names every setting and no other', () => {
+    const example = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
+    const named = [...example.matchAll(/^#? ?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1]);
+    expect(named.toSorted()).toEqual([...SETTING_NAMES].toSorted());
+  });
+});
