@@ -1,0 +1,76 @@
+/** Every timeout and retry policy of the lane, each with its reason. */
+import type { ActivityOptions, LocalActivityOptions } from '@temporalio/workflow';
+import { ActivityCancellationType } from '@temporalio/workflow';
+import { COMMAND_TIMEOUT_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from '../contracts/limits.js';
+
+/**
+ * Postgres-only steps, a few milliseconds each, idempotent: local activities save a round trip to the server.
+ * Unlimited attempts: with Postgres away the lane has nothing else to do than to wait for it. Failures that repeating cannot
+ * mend are thrown non-retryable by the activity. Ten seconds: past that the connection is dead, another one is better.
+ */
+export const storeOptions: LocalActivityOptions = {
+  startToCloseTimeout: '10s',
+  localRetryThreshold: '30s',
+  retry: { initialInterval: '50ms', backoffCoefficient: 2, maximumInterval: '5s' },
+};
+
+/**
+ * A model call. Its result is stored once for each step, so a repeat asks only when nothing was stored.
+ * Ten minutes: the longest answer of a slow model. Short heartbeat: a killed worker is noticed in 5 s. Attempts are unlimited
+ * here, since worker restarts count as attempts; the activity itself gives up on a model that keeps failing, and the turn's
+ * deadline ends everything. TRY_CANCEL: a call has no effect outside, and its late write is refused, so nobody waits for it.
+ */
+export const thinkOptions: ActivityOptions = {
+  startToCloseTimeout: '10m',
+  heartbeatTimeout: STEP_HEARTBEAT_TIMEOUT_MS,
+  retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '10s' },
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+};
+
+/**
+ * A tool call. Repeats are safe: the machine's journal runs a command id at most once, and a repeat attaches to it.
+ * One minute above the longest command, for looking up and attaching. Attempts unlimited as for `think`.
+ * WAIT_CANCELLATION_COMPLETED: the next command may not start while this one may still run; a dead worker resolves it after
+ * the heartbeat timeout.
+ */
+export const actOptions: ActivityOptions = {
+  startToCloseTimeout: COMMAND_TIMEOUT_MS_MAX + 60_000,
+  heartbeatTimeout: STEP_HEARTBEAT_TIMEOUT_MS,
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+};
+
+/**
+ * Stopping commands: repeated until it is confirmed, because no next command may start before. Killing takes at most
+ * INT, TERM and KILL with 5 s between them, so a minute is ample; the heartbeat notices a killed worker.
+ */
+export const stopOptions: ActivityOptions = {
+  startToCloseTimeout: '1m',
+  heartbeatTimeout: STEP_HEARTBEAT_TIMEOUT_MS,
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+};
+
+/** Stopping commands when the lane's run is being cancelled: the next run stops what this one could not reach in time. */
+export const leaveOptions: ActivityOptions = { ...stopOptions, scheduleToCloseTimeout: '30s' };
+
+/**
+ * Lifecycle of the machine: idempotent by stored keys and revisions. A create was seen to take four minutes, a bootstrap
+ * installs packages: ten minutes an attempt, twenty-five in all, so that a provider that is away ends as a visible error of the
+ * lane (below the turn's own limit) and not as an endless wait. A revision conflict brings its own short delay.
+ */
+export const machineOptions: ActivityOptions = {
+  startToCloseTimeout: '10m',
+  scheduleToCloseTimeout: '25m',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '15s' },
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+};
+
+/** Deleting is repeated for as long as it takes: a machine that is forgotten keeps costing money. */
+export const destroyOptions: ActivityOptions = {
+  startToCloseTimeout: '10m',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '1m' },
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+};

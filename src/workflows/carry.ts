@@ -1,0 +1,48 @@
+/** What survives continue-as-new (pure): a numbered schema, plain JSON. */
+import { isErrorCode } from '../contracts/errors.js';
+import { LANE_PHASES, type LanePhase } from '../contracts/lane-state.js';
+import type { LaneData } from './lane-data.js';
+
+export const CARRY_SCHEMA = 1;
+
+export interface Carry extends LaneData {
+  readonly schema: typeof CARRY_SCHEMA;
+  /** Something may be waiting in Postgres (a turn between two steps, an admitted turn): look at once. */
+  readonly mustLook: boolean;
+}
+
+export function carryOf(data: LaneData, mustLook: boolean): Carry {
+  return { schema: CARRY_SCHEMA, mustLook, ...data };
+}
+
+const isWhole = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+const isPhase = (value: unknown): value is LanePhase => (LANE_PHASES as readonly unknown[]).includes(value);
+
+/**
+ * Reads a carry. Anything that is not one (no argument, another program's argument, an undecodable one) answers undefined,
+ * and the run then starts from Postgres.
+ */
+export function parseCarry(value: unknown): Carry | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const carry = value as Partial<Record<keyof Carry, unknown>>;
+  const isCarry =
+    carry.schema === CARRY_SCHEMA &&
+    typeof carry.mustLook === 'boolean' &&
+    isPhase(carry.phase) &&
+    isWhole(carry.generation) &&
+    (carry.machineId === null || typeof carry.machineId === 'string') &&
+    isWhole(carry.turnCount) &&
+    (carry.lastTurnAtMs === null || isWhole(carry.lastTurnAtMs)) &&
+    isWhole(carry.lastActivityAtMs) &&
+    (carry.lastErrorCode === null || isErrorCode(carry.lastErrorCode)) &&
+    isWhole(carry.idleMs) &&
+    isWhole(carry.stepsMax);
+  return isCarry ? (value as Carry) : undefined;
+}
+
+/** The lane's data of a carry, without what only the roll-over needs. */
+export function dataOf(carry: Carry): LaneData {
+  const { schema: _schema, mustLook: _mustLook, ...data } = carry;
+  return data;
+}

@@ -1,0 +1,164 @@
+/** Ensure, sleep and destroy of the lane's machine: moves over the phase table, one at a time. Decides nothing about turns. */
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import type { ErrorCode } from '../contracts/errors.js';
+import type { Bell } from './bell.js';
+import { codeOf } from './failures.js';
+import { applyMachine, type LaneData } from './lane-data.js';
+import { ensureMove, phaseDuring, type EnsureMove } from './machine-phase.js';
+import * as steps from './steps.js';
+
+export type Ensured = { readonly ok: true } | { readonly ok: false; readonly code: ErrorCode };
+/** `busy`: a turn was admitted meanwhile. `stale`: another run owns the lane. */
+export type Slept = 'asleep' | 'busy' | 'failed' | 'stale';
+
+export interface LaneMachine {
+  /** Brings the machine to `ready`; callers share one attempt. Never rejects. */
+  ensure(): Promise<Ensured>;
+  /** Asks for sleep, if nothing is open by then. Never rejects. */
+  sleep(): Promise<Slept>;
+  /** Stops a bootstrap or a wake that is under way; a create is awaited, so that it cannot leak. */
+  cancelEnsure(): void;
+  /** An agent step found it asleep, or gone for good. */
+  foundAsleep(): void;
+  /** Never rejects. */
+  foundLost(generation: number): Promise<Ensured>;
+  /** False: it failed, and has to be tried again. Never rejects. */
+  destroy(): Promise<boolean>;
+  readonly isBusy: boolean;
+}
+
+/** Moves that one `ensure` makes before it gives up: a replacement takes four, so this allows for several. */
+const ENSURE_MOVES_MAX = 16;
+/** Machines that one `ensure` replaces before it gives up. */
+const REPLACEMENTS_MAX = 2;
+
+export function createLaneMachine(data: LaneData, bell: Bell, onPhase: () => void): LaneMachine {
+  // The lane's own scope: what the machine does is never cancelled with the turn that asked for it.
+  const lane = CancellationScope.current();
+  let ensuring: Promise<Ensured> | undefined;
+  let ensureScope: CancellationScope | undefined;
+  let busy = 0;
+
+  function show(phase: LaneData['phase']): void {
+    if (data.phase === phase) return;
+    data.phase = phase;
+    onPhase();
+  }
+
+  async function move(kind: Exclude<EnsureMove, 'none' | 'refuse'>): Promise<void> {
+    show(phaseDuring(kind, data.phase));
+    switch (kind) {
+      case 'provision':
+        return applyMachine(data, await steps.provisionMachine());
+      case 'bootstrap':
+        return applyMachine(data, await steps.bootstrapMachine());
+      case 'wake':
+        return applyMachine(data, await steps.wakeMachine());
+      case 'finish_sleep':
+        return applyMachine(data, (await steps.sleepMachine()).machine);
+    }
+  }
+
+  async function drive(): Promise<Ensured> {
+    let replacements = 0;
+    for (let moves = 0; moves < ENSURE_MOVES_MAX; moves += 1) {
+      const next = ensureMove(data.phase);
+      if (next === 'none') return { ok: true };
+      if (next === 'refuse') return { ok: false, code: 'MACHINE_UNAVAILABLE' };
+      try {
+        await move(next);
+      } catch (error) {
+        if (isCancellation(error)) return { ok: false, code: 'CANCELLED' };
+        const code = codeOf(error);
+        data.lastErrorCode = code;
+        if (code !== 'MACHINE_LOST' || replacements >= REPLACEMENTS_MAX) return { ok: false, code };
+        replacements += 1;
+        const lost = await foundLost(data.generation);
+        if (!lost.ok) return lost;
+      }
+      onPhase();
+    }
+    return { ok: false, code: 'MACHINE_UNAVAILABLE' };
+  }
+
+  async function foundLost(generation: number): Promise<Ensured> {
+    // A newer machine than the one reported is not concerned.
+    if (generation !== data.generation) return { ok: true };
+    try {
+      applyMachine(data, await steps.markMachineLost(generation));
+      onPhase();
+      return { ok: true };
+    } catch (error) {
+      return { ok: false, code: isCancellation(error) ? 'CANCELLED' : codeOf(error) };
+    }
+  }
+
+  async function counted<T>(
+    work: () => Promise<T>,
+    scope = new CancellationScope({ cancellable: true, parent: lane }),
+  ): Promise<T> {
+    busy += 1;
+    try {
+      return await scope.run(work);
+    } finally {
+      busy -= 1;
+      bell.ring();
+    }
+  }
+
+  return {
+    get isBusy() {
+      return busy > 0;
+    },
+    ensure() {
+      if (data.phase === 'ready') return Promise.resolve({ ok: true });
+      if (ensuring === undefined) {
+        ensureScope = new CancellationScope({ cancellable: true, parent: lane });
+        ensuring = counted(async () => {
+          const ensured = await drive();
+          if (ensured.ok) data.lastActivityAtMs = Date.now();
+          ensuring = undefined;
+          return ensured;
+        }, ensureScope);
+      }
+      return ensuring;
+    },
+    sleep() {
+      return counted(async () => {
+        try {
+          const slept = await steps.sleepMachine();
+          applyMachine(data, slept.machine);
+          if (slept.kind === 'left_to_autosleep') data.lastErrorCode = 'PROVIDER_ROUTE_CLOSED';
+          onPhase();
+          return slept.kind === 'busy' ? 'busy' : 'asleep';
+        } catch (error) {
+          if (isCancellation(error)) return 'failed';
+          data.lastErrorCode = codeOf(error);
+          if (data.lastErrorCode === 'MACHINE_LOST') await foundLost(data.generation);
+          return data.lastErrorCode === 'STALE_LANE' ? 'stale' : 'failed';
+        }
+      });
+    },
+    cancelEnsure() {
+      if (data.phase !== 'provisioning') ensureScope?.cancel();
+    },
+    foundAsleep() {
+      // While it is being ensured, that is what counts.
+      if (ensuring === undefined) show('asleep');
+    },
+    foundLost: (generation) => counted(() => foundLost(generation)),
+    destroy() {
+      return counted(async () => {
+        show('destroying');
+        try {
+          applyMachine(data, await steps.destroyMachine());
+          onPhase();
+          return true;
+        } catch (error) {
+          data.lastErrorCode = codeOf(error);
+          return false;
+        }
+      });
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** Calls of activities, each with the options of its kind and a summary for the operator: turn, step and tool, never any text. */
+import { proxyActivities, proxyLocalActivities, type ActivityOptions } from '@temporalio/workflow';
+import type {
+  ActResult,
+  LaneActivities,
+  MachineActivities,
+  OpenNextTurnResult,
+  OpenTurn,
+  RejectedMessage,
+  SleepResult,
+  ThinkResult,
+  TurnActivities,
+} from '../contracts/activities.js';
+import type { ErrorCode } from '../contracts/errors.js';
+import type { MachineView } from '../contracts/lane-state.js';
+import {
+  actOptions,
+  destroyOptions,
+  machineOptions,
+  stopOptions,
+  storeOptions,
+  thinkOptions,
+} from './activity-options.js';
+
+const store = proxyLocalActivities<LaneActivities & Pick<TurnActivities, 'closeTurn'>>(storeOptions);
+const agent = proxyActivities<Pick<TurnActivities, 'think' | 'act' | 'stopCommand'>>(thinkOptions);
+const machine = proxyActivities<MachineActivities>(machineOptions);
+
+const ref = (turn: OpenTurn): { turnKey: string; position: number } => ({
+  turnKey: turn.turnKey,
+  position: turn.position,
+});
+
+export function openNextTurn(isContact: boolean): Promise<OpenNextTurnResult> {
+  return store.openNextTurn.executeWithOptions({ ...storeOptions, summary: 'open next turn' }, [{ isContact }]);
+}
+export function admitPrompt(message: { turnId: string; prompt: string }): Promise<{ refused: ErrorCode | null }> {
+  return store.admitPrompt.executeWithOptions({ ...storeOptions, summary: 'admit a prompt from a signal' }, [message]);
+}
+export function recordCancel(turnId: string): Promise<void> {
+  return store.recordCancel.executeWithOptions({ ...storeOptions, summary: 'record a cancel' }, [{ turnId }]);
+}
+export function recordRejection(message: RejectedMessage): Promise<void> {
+  return store.recordRejection.executeWithOptions({ ...storeOptions, summary: `record a refusal: ${message.code}` }, [
+    message,
+  ]);
+}
+
+export function think(turn: OpenTurn, step: number): Promise<ThinkResult> {
+  const summary = `turn ${turn.position} · step ${step} · think`;
+  return agent.think.executeWithOptions({ ...thinkOptions, summary }, [{ ...ref(turn), step }]);
+}
+export function act(turn: OpenTurn, call: { step: number; index: number; tool: string }): Promise<ActResult> {
+  const summary = `turn ${turn.position} · step ${call.step} · act ${call.index} · ${call.tool}`;
+  return agent.act.executeWithOptions({ ...actOptions, summary }, [
+    { ...ref(turn), step: call.step, index: call.index },
+  ]);
+}
+export function stopCommand(
+  turn: OpenTurn,
+  as: 'cancelled' | 'interrupted',
+  options: ActivityOptions = stopOptions,
+): Promise<{ stopped: number }> {
+  const summary = `turn ${turn.position} · stop its commands`;
+  return agent.stopCommand.executeWithOptions({ ...options, summary }, [{ ...ref(turn), as }]);
+}
+export function closeTurn(
+  turn: OpenTurn,
+  end: { outcome: 'failed' | 'cancelled'; code: ErrorCode },
+): Promise<{ closed: boolean }> {
+  const summary = `turn ${turn.position} · close: ${end.code}`;
+  return store.closeTurn.executeWithOptions({ ...storeOptions, summary }, [{ ...ref(turn), ...end }]);
+}
+
+export function provisionMachine(): Promise<MachineView> {
+  return machine.provisionMachine.executeWithOptions({ ...machineOptions, summary: 'provision machine' }, []);
+}
+export function bootstrapMachine(): Promise<MachineView> {
+  return machine.bootstrapMachine.executeWithOptions({ ...machineOptions, summary: 'bootstrap machine' }, []);
+}
+export function wakeMachine(): Promise<MachineView> {
+  return machine.wakeMachine.executeWithOptions({ ...machineOptions, summary: 'wake machine' }, []);
+}
+export function sleepMachine(): Promise<SleepResult> {
+  return machine.sleepMachine.executeWithOptions({ ...machineOptions, summary: 'put machine to sleep' }, []);
+}
+export function markMachineLost(generation: number): Promise<MachineView> {
+  const summary = `machine of generation ${generation} is lost`;
+  return machine.markMachineLost.executeWithOptions({ ...machineOptions, summary }, [{ generation }]);
+}
+export function destroyMachine(): Promise<MachineView> {
+  return machine.destroyMachine.executeWithOptions({ ...destroyOptions, summary: 'destroy machine' }, []);
+}
