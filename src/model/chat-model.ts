@@ -1,4 +1,4 @@
-/** The port to the model: one chat completion, streamed. The adapter is openai-chat.ts; the context is built by context.ts. */
+/** The port to the model: one chat completion, streamed. The adapter is dedalus-chat.ts; the context is built by context.ts. */
 
 export type ChatMessage =
   | { readonly role: 'system' | 'user'; readonly content: string }
@@ -35,7 +35,11 @@ export interface TokenUsage {
 export interface ChatAnswer {
   readonly content: string;
   readonly toolCalls: readonly ChatToolCall[];
-  /** `stop` and `tool_calls` are ordinary; `length`: cut short; `refused`: refusal text or a content filter. */
+  /**
+   * `stop` and `tool_calls` are ordinary (with calls it is always `tool_calls`); `length`: cut short by the service or by our
+   * bound; `refused`: a refusal, its words in `content`, or a content filter. The last two come without calls: a cut call may
+   * still parse. An empty `content` with `stop` is an empty answer.
+   */
   readonly finish: 'stop' | 'tool_calls' | 'length' | 'refused';
   readonly usage: TokenUsage | undefined;
   /** Model name as the service answered it. */

@@ -1,0 +1,135 @@
+/** Joins the pieces of a streamed completion into one answer. Tolerant of what services leave out; bounded. */
+import { MODEL_ANSWER_BYTES_MAX } from '../contracts/limits.js';
+import type { ChatAnswer, ChatToolCall, TokenUsage } from './chat-model.js';
+
+/** Calls kept of one answer; far above what a step carries out, it only bounds memory. */
+const TOOL_CALLS_PER_ANSWER_MAX = 256;
+
+interface CallParts {
+  id: string | undefined;
+  name: string;
+  argumentsJson: string;
+}
+
+export interface AnswerBuilder {
+  /** Takes one chunk; returns the new text in it. */
+  add(chunk: Record<string, unknown>): string;
+  /** True once the answer is longer than allowed: read no further. */
+  readonly isOverlong: boolean;
+  /** True once the service said why it ended (or nothing more is wanted). */
+  readonly isFinished: boolean;
+  build(): ChatAnswer;
+}
+
+/** `idPrefix` makes ids for calls that came without one; the same request gets the same ids. */
+export function createAnswerBuilder(options: { idPrefix: string; model: string }): AnswerBuilder {
+  let content = '';
+  let refusal = '';
+  let bytes = 0;
+  let finishReason: string | undefined;
+  let usage: TokenUsage | undefined;
+  let model = options.model;
+  const calls = new Map<string | number, CallParts>();
+  let lastKey: string | number | undefined;
+
+  function count(text: string): string {
+    bytes += Buffer.byteLength(text);
+    return text;
+  }
+
+  /** Pieces of one call share an index; services without indexes name each new call by a new id. */
+  function partsOf(piece: Record<string, unknown>): CallParts {
+    const id = typeof piece['id'] === 'string' && piece['id'] !== '' ? piece['id'] : undefined;
+    const key = typeof piece['index'] === 'number' ? piece['index'] : (id ?? lastKey ?? 0);
+    lastKey = key;
+    const known = calls.get(key) ?? { id: undefined, name: '', argumentsJson: '' };
+    known.id ??= id;
+    calls.set(key, known);
+    return known;
+  }
+
+  function addCalls(pieces: unknown): void {
+    if (!Array.isArray(pieces)) return;
+    for (const piece of pieces) {
+      if (!isRecord(piece)) continue;
+      const parts = partsOf(piece);
+      const target = isRecord(piece['function']) ? piece['function'] : {};
+      const { name, arguments: args } = target;
+      // Some services repeat the whole name with every piece; none sends it in pieces that repeat.
+      if (typeof name === 'string' && name !== parts.name) parts.name += count(name);
+      if (typeof args === 'string') parts.argumentsJson += count(args);
+      else if (isRecord(args)) parts.argumentsJson = count(JSON.stringify(args));
+    }
+  }
+
+  function toCalls(): ChatToolCall[] {
+    const seen = new Set<string>();
+    return [...calls.values()]
+      .filter((parts) => parts.name !== '' || parts.argumentsJson !== '')
+      .map((parts, index) => {
+        const id = parts.id !== undefined && !seen.has(parts.id) ? parts.id : `${options.idPrefix}_${index}`;
+        seen.add(id);
+        return { id, name: parts.name, argumentsJson: parts.argumentsJson };
+      });
+  }
+
+  const isOverlong = (): boolean => bytes > MODEL_ANSWER_BYTES_MAX || calls.size > TOOL_CALLS_PER_ANSWER_MAX;
+
+  return {
+    add(chunk) {
+      if (typeof chunk['model'] === 'string' && chunk['model'] !== '') model = chunk['model'];
+      usage = readUsage(chunk['usage']) ?? usage;
+      const choices: unknown = chunk['choices'];
+      const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
+      if (!isRecord(choice)) return '';
+      const delta = choice['delta'] ?? choice['message'];
+      let text = '';
+      if (isRecord(delta)) {
+        text = typeof delta['content'] === 'string' ? count(delta['content']) : '';
+        content += text;
+        if (typeof delta['refusal'] === 'string') refusal += count(delta['refusal']);
+        addCalls(delta['tool_calls']);
+      }
+      const ended = choice['finish_reason'];
+      // Some routers end a broken answer with the reason `error`: then it has no end.
+      if (typeof ended === 'string' && ended !== '' && ended !== 'error') finishReason = ended;
+      return text;
+    },
+    get isOverlong() {
+      return isOverlong();
+    },
+    get isFinished() {
+      return finishReason !== undefined || isOverlong();
+    },
+    build() {
+      const base = { usage, model };
+      if (refusal !== '' || finishReason === 'content_filter') {
+        return { ...base, content: content === '' ? refusal : content, toolCalls: [], finish: 'refused' };
+      }
+      if (finishReason === 'length' || isOverlong()) {
+        // A call that was cut may still parse and would then do something else than the model meant: none is passed on.
+        return { ...base, content: cut(content), toolCalls: [], finish: 'length' };
+      }
+      const toolCalls = toCalls();
+      return { ...base, content, toolCalls, finish: toolCalls.length > 0 ? 'tool_calls' : 'stop' };
+    },
+  };
+}
+
+function cut(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MODEL_ANSWER_BYTES_MAX) return text;
+  return new TextDecoder().decode(bytes.subarray(0, MODEL_ANSWER_BYTES_MAX), { stream: true });
+}
+
+function readUsage(value: unknown): TokenUsage | undefined {
+  if (!isRecord(value)) return undefined;
+  const input = value['prompt_tokens'] ?? value['input_tokens'];
+  const output = value['completion_tokens'] ?? value['output_tokens'];
+  if (typeof input !== 'number' || typeof output !== 'number') return undefined;
+  return { inputTokens: input, outputTokens: output };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
