@@ -1,0 +1,8 @@
+/** `npm run setup`: everything that any command needs, tests included. */
+import { ensure, NEEDS, runScript } from './setup/index.mjs';
+import { say } from './setup/say.mjs';
+
+runScript(async () => {
+  await ensure({ tools: NEEDS.test });
+  say('Everything is set up.');
+});

@@ -1,0 +1,92 @@
+/**
+ * Makes sure that what a command needs is there, in order, and only that. Quick when all is there: then nothing is locked,
+ * started or written.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from './build.mjs';
+import { dependencies } from './dependencies.mjs';
+import { withSetupLock } from './lock.mjs';
+import { CACHE } from './paths.mjs';
+import { ensurePythonEnvironments } from './python.mjs';
+import { say, SetupError } from './say.mjs';
+import { ensureProgram } from './system-package.mjs';
+import { ensureTemporal } from './temporal.mjs';
+
+const NODE_MAJOR_MIN = 20;
+const TOOLS = join(CACHE, 'tools.json');
+
+/** Tools are looked for once; src/dev/paths.ts reads the list of where they are. */
+const tools = {
+  temporal: ensureTemporal,
+  bwrap: () =>
+    ensureProgram({ names: ['bwrap'], debianPackage: 'bubblewrap', purpose: "the local machines' sandboxes" }),
+  chromium: () =>
+    ensureProgram({
+      names: ['chromium', 'chromium-browser', 'google-chrome'],
+      debianPackage: 'chromium',
+      purpose: 'the browser test',
+    }),
+  dockerCompose: () =>
+    ensureProgram({
+      names: ['docker-compose'],
+      debianPackage: 'docker-compose',
+      purpose: 'the check of docker-compose.yml',
+    }),
+  python: ensurePythonEnvironments,
+};
+
+/** What each kind of command needs. */
+export const NEEDS = /** @type {const} */ ({
+  cli: [],
+  emulator: ['bwrap'],
+  run: ['temporal', 'bwrap'],
+  check: ['dockerCompose'],
+  test: ['temporal', 'bwrap', 'chromium', 'dockerCompose', 'python'],
+});
+
+/**
+ * @param {{ tools: readonly (keyof typeof tools)[], build?: boolean }} needs
+ */
+export async function ensure({ tools: needed, build: needsBuild = true }) {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < NODE_MAJOR_MIN) {
+    throw new SetupError(`This is Node ${process.versions.node}.`, `Install Node ${NODE_MAJOR_MIN} or newer.`);
+  }
+  const parts = [dependencies, ...(needsBuild ? [build] : [])];
+  const isReady = () => parts.every((part) => part.isReady()) && needed.every((name) => hasTool(readTools()[name]));
+  if (isReady()) return;
+  await withSetupLock(async () => {
+    for (const part of parts) if (!part.isReady()) await part.make();
+    for (const name of needed.filter((tool) => !hasTool(readTools()[tool]))) {
+      const found = await tools[name]();
+      mkdirSync(CACHE, { recursive: true });
+      writeFileSync(TOOLS, `${JSON.stringify({ ...readTools(), [name]: found }, null, 2)}\n`);
+    }
+  });
+}
+
+/** Runs `main` and turns what went wrong into a message and an exit code. @param {() => Promise<void>} main */
+export function runScript(main) {
+  main().catch((error) => {
+    say(
+      error instanceof SetupError ? error.message : `Set-up failed: ${error instanceof Error ? error.message : error}`,
+    );
+    process.exitCode = 1;
+  });
+}
+
+/** @returns {Record<string, string | Record<string, string> | undefined>} */
+function readTools() {
+  try {
+    return JSON.parse(readFileSync(TOOLS, 'utf8'));
+  } catch {
+    return {}; // Nothing was looked for yet.
+  }
+}
+
+/** @param {string | Record<string, string> | undefined} paths */
+function hasTool(paths) {
+  if (paths === undefined) return false;
+  return (typeof paths === 'string' ? [paths] : Object.values(paths)).every((path) => existsSync(path));
+}

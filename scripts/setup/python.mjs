@@ -1,0 +1,58 @@
+/**
+ * Python environments of the tests: the vendor's own clients, one version each, which the emulator has to satisfy, and Temporal's
+ * Python SDK for the contract with other languages.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CACHE } from './paths.mjs';
+import { run, say, tryRun } from './say.mjs';
+import { ensureProgram } from './system-package.mjs';
+
+/** Name of the environment to what is installed into it. */
+const ENVIRONMENTS = {
+  '0.2.0': ['dedalus-sdk==0.2.0'],
+  '0.4.0': ['dedalus-sdk==0.4.0'],
+  '0.5.0': ['dedalus-sdk==0.5.0'],
+  '0.6.0': ['dedalus-sdk==0.6.0'],
+  temporalio: ['temporalio==1.35.0'],
+};
+/** Written last: an interrupted installation has none. */
+const STAMP = 'innkeeper-complete';
+
+/** @param {string} name */
+const folderOf = (name) => join(CACHE, 'python', name);
+
+const missing = () => Object.entries(ENVIRONMENTS).filter(([name]) => !existsSync(join(folderOf(name), STAMP)));
+
+/** Folders of the environments by their names. @returns {Promise<Record<string, string>>} */
+export async function ensurePythonEnvironments() {
+  const wanted = missing();
+  if (wanted.length > 0) {
+    say(`Installing ${wanted.length} Python environment(s) for the tests (about ${wanted.length * 5} s) …`);
+    const python = findPython();
+    // One after the other: each is bound by the processor.
+    for (const [name, packages] of wanted) await install({ python, folder: folderOf(name), packages });
+  }
+  return Object.fromEntries(Object.keys(ENVIRONMENTS).map((name) => [name, folderOf(name)]));
+}
+
+/** A Python that can make environments. */
+function findPython() {
+  // Debian ships Python without the parts that make environments.
+  const isComplete = (/** @type {string} */ path) => tryRun(path, ['-c', 'import venv, ensurepip']).ok;
+  return ensureProgram({ names: ['python3'], debianPackage: 'python3-venv', purpose: 'tests', isComplete });
+}
+
+/** @param {{ python: string, folder: string, packages: readonly string[] }} what */
+async function install({ python, folder, packages }) {
+  rmSync(folder, { recursive: true, force: true });
+  run(python, ['-m', 'venv', folder]);
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', ...packages];
+  await new Promise((resolve, reject) => {
+    const child = spawn(join(folder, 'bin', 'python'), pip, { stdio: ['ignore', 2, 2] });
+    child.once('error', reject);
+    child.once('exit', (code) => (code === 0 ? resolve(undefined) : reject(new Error(`pip ended with ${code}`))));
+  });
+  writeFileSync(join(folder, STAMP), packages.join('\n'));
+}
