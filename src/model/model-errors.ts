@@ -74,7 +74,7 @@ function clean(text: string, apiKey: string): string {
     .replace(/\b(bearer)\s+\S+/gi, '$1 [key]')
     .replace(/\b(sk|dsk)-[\w-]{6,}/g, '[key]')
     // eslint-disable-next-line no-control-regex -- control characters are what is taken out
-    .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+    .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ')
     .trim();
   return bare.length > MESSAGE_CHARACTERS_MAX ? `${bare.slice(0, MESSAGE_CHARACTERS_MAX)}…` : bare;
 }

@@ -13,7 +13,7 @@ export function createRedactor(secrets: readonly string[]): (text: string) => st
       .replace(/\bdsk-[\w-]{6,}/g, '[key]')
       .replace(/\b((?:wss?|https?):\/\/[^\s?#"']+)[?#][^\s"']*/gi, '$1?[query]')
       // eslint-disable-next-line no-control-regex -- control characters are what is taken out
-      .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+      .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ')
       .trim();
     return clean.length > MESSAGE_CHARACTERS_MAX ? `${clean.slice(0, MESSAGE_CHARACTERS_MAX)}…` : clean;
   };
