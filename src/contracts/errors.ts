@@ -73,6 +73,11 @@ const table = {
     httpStatus: 500,
     advice: 'Stop what listens on the port, choose another, or start with --ports auto.',
   },
+  DATA_IN_USE: {
+    kind: 'rejected',
+    httpStatus: 500,
+    advice: 'Stop the other run, or give this one a folder of its own with --data.',
+  },
 
   // Parts that are away.
   LANE_UNREACHABLE: {

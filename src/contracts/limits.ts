@@ -60,3 +60,16 @@ export const MACHINE_STORAGE_GIB_DEFAULT = 10;
 /** How long `turnResult` waits when not told otherwise, and the period of the polling beneath its notification. */
 export const TURN_RESULT_WAIT_MS_DEFAULT = 35 * 60_000;
 export const TURN_RESULT_POLL_MS = 2_000;
+
+/** Period of an agent step's heartbeats; the SDK thins them out to 0.8 of the timeout. */
+export const HEARTBEAT_INTERVAL_MS = 1_000;
+/** Attachments (open terminals) that one worker keeps; the one unused longest is closed first. */
+export const ATTACHMENTS_MAX = 256;
+/** Attempts of a step on a model that keeps failing; then the turn fails with the model's code. */
+export const MODEL_ATTEMPTS_MAX = 8;
+/** Attempts on a model that answers nothing. */
+export const EMPTY_ANSWERS_MAX = 3;
+/** Past turns whose text is read for the model's context. */
+export const CONTEXT_TURNS_MAX = 200;
+/** How long a client waits for Temporal to take a signal. */
+export const SIGNAL_TIMEOUT_MS = 10_000;

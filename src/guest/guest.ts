@@ -85,7 +85,13 @@ export interface GuestAttachment {
    */
   stop(
     cmdId: string,
-    options: { signal: AbortSignal; graceMs?: number },
+    options: {
+      readonly signal: AbortSignal;
+      /** Boot id stored at the first submission: under another boot the outcome is unknown, and so recorded. */
+      readonly submittedBootId: string | undefined;
+      /** Gap between INT, TERM and KILL. */
+      readonly graceMs?: number;
+    },
   ): Promise<Extract<CommandStatus, { kind: 'finished' | 'void' }>>;
   close(): Promise<void>;
 }

@@ -1,0 +1,70 @@
+/**
+ * Error -> failure: the only place that maps errors of activities. The code goes into `type`; the message is prose for the
+ * operator. The cause stays out: it may hold text of users, and Temporal keeps what it is given.
+ */
+import { ApplicationFailure, CancelledFailure } from '@temporalio/activity';
+import { ApplicationFailureCategory } from '@temporalio/common';
+import { InnkeeperError, type ErrorCode, type ErrorKind } from '../contracts/errors.js';
+
+/** Retrying such a failure cannot help, or the lane itself knows what to do. */
+const IS_RETRYABLE: Readonly<Record<ErrorKind, boolean>> = {
+  rejected: false,
+  transient: true,
+  permanent: false,
+  ambiguous: true,
+  cancelled: false,
+  // Waits for a release that mends it.
+  bug: true,
+};
+
+/** Answered by the lane with another activity, so that the attempt ends at once. */
+const FOR_THE_LANE: ReadonlySet<ErrorCode> = new Set(['MACHINE_ASLEEP', 'GUEST_CONFLICT', 'PROVIDER_KEY_REUSED']);
+
+/** Ordinary company of a distributed system: no alarm, no error metric. */
+const BENIGN: ReadonlySet<ErrorCode> = new Set([
+  'REVISION_CONFLICT',
+  'MACHINE_INVALID_STATE',
+  'MACHINE_NOT_READY',
+  'MACHINE_ASLEEP',
+  'PROVIDER_RATE_LIMITED',
+  'MODEL_RATE_LIMITED',
+  'STALE_LANE',
+  'STALE_TRY',
+]);
+
+/** A conflict is answered by reading again soon; the jitter keeps two writers from meeting again. */
+const CONFLICT_DELAY_MS_MIN = 20;
+const CONFLICT_DELAY_MS_SPREAD = 80;
+
+export interface FailureOptions {
+  /** Ends the retries of an otherwise retryable error. */
+  readonly isLast?: boolean;
+}
+
+/** What an activity throws to Temporal. Failures and cancellations pass through. */
+export function toFailure(error: unknown, options: FailureOptions = {}): Error {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
+  if (!InnkeeperError.is(error)) {
+    // Its message may hold anything; the worker's log has it whole.
+    const name = error instanceof Error ? error.name : 'Error';
+    return ApplicationFailure.create({
+      type: 'INTERNAL' satisfies ErrorCode,
+      message: `${name} (see the worker's log)`,
+    });
+  }
+  return ApplicationFailure.create({
+    type: error.code,
+    message: error.message,
+    nonRetryable: options.isLast === true || FOR_THE_LANE.has(error.code) || !IS_RETRYABLE[error.kind],
+    details: [{ advice: error.advice, ...error.details }],
+    ...delayOf(error),
+    ...(BENIGN.has(error.code) ? { category: ApplicationFailureCategory.BENIGN } : {}),
+  });
+}
+
+function delayOf(error: InnkeeperError): { nextRetryDelay?: number } {
+  if (error.code === 'REVISION_CONFLICT') {
+    return { nextRetryDelay: CONFLICT_DELAY_MS_MIN + Math.floor(Math.random() * CONFLICT_DELAY_MS_SPREAD) };
+  }
+  return error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs };
+}

@@ -1,0 +1,26 @@
+/** All activities of a worker, made from its parts. */
+import { createAct } from './act.js';
+import type { ActDeps } from './act.js';
+import { createLaneActivities, type LaneActivityDeps } from './lane.js';
+import { createMachineActivities, type MachineActivityDeps } from './machine.js';
+import { createStopCommand, type StopDeps } from './stop-command.js';
+import { createThink, type ThinkDeps } from './think.js';
+import { createCloseTurn } from './close-turn.js';
+import type { LaneActivities, MachineActivities, TurnActivities } from '../contracts/activities.js';
+
+export { createGuests, type Guests } from './guests.js';
+export { createKeepAwake } from './keep-awake.js';
+export type { ActivityLog } from './context.js';
+
+export type ActivityDeps = LaneActivityDeps & ThinkDeps & ActDeps & StopDeps & MachineActivityDeps;
+
+export function createActivities(deps: ActivityDeps): LaneActivities & TurnActivities & MachineActivities {
+  return {
+    ...createLaneActivities(deps),
+    ...createMachineActivities(deps),
+    think: createThink(deps),
+    act: createAct(deps),
+    stopCommand: createStopCommand(deps),
+    closeTurn: createCloseTurn(deps),
+  };
+}

@@ -1,0 +1,69 @@
+/** Waiting for a machine: a 2xx of the provider only means that it took the request. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { InnkeeperError } from '../contracts/errors.js';
+import type { Machine, MachineProvider } from '../machines/provider.js';
+
+export interface PollSettings {
+  /** Longest pause between two looks; the first ones come sooner. */
+  readonly pollMs: number;
+  readonly createTimeoutMs: number;
+  readonly wakeTimeoutMs: number;
+  readonly sleepTimeoutMs: number;
+  /** How long a running machine may take to answer its first command. */
+  readonly answerTimeoutMs: number;
+}
+
+const FIRST_PAUSE_MS = 20;
+const PAUSE_FACTOR = 1.6;
+/** A machine that was just made may be missing from a stale read: so many looks in a row say that it is gone. */
+const MISSING_LOOKS_MAX = 3;
+
+/** Growing pauses up to `pollMs`; answers false once `timeoutMs` have passed. */
+function createPauses(settings: PollSettings, timeoutMs: number, signal: AbortSignal): () => Promise<boolean> {
+  const endsAt = Date.now() + timeoutMs;
+  let pause = FIRST_PAUSE_MS;
+  return async () => {
+    if (Date.now() >= endsAt) return false;
+    await delay(Math.min(pause, settings.pollMs), undefined, { signal });
+    pause *= PAUSE_FACTOR;
+    return true;
+  };
+}
+
+/** Waits until the provider says `phase`. @throws MACHINE_LOST, MACHINE_NOT_READY (still under way after the timeout) */
+export async function awaitPhase(
+  { machines, polls }: { machines: MachineProvider; polls: PollSettings },
+  machineId: string,
+  phase: 'running' | 'sleeping',
+  options: { timeoutMs: number; signal: AbortSignal },
+): Promise<Machine> {
+  const pause = createPauses(polls, options.timeoutMs, options.signal);
+  let missing = 0;
+  for (;;) {
+    const machine = await machines.find(machineId, { signal: options.signal });
+    if (machine?.phase === phase) return machine;
+    missing = machine === undefined ? missing + 1 : 0;
+    if (missing >= MISSING_LOOKS_MAX || machine?.phase === 'failed' || machine?.phase === 'destroying') {
+      const why = machine?.lastError ?? machine?.reason ?? 'it is gone';
+      throw new InnkeeperError('MACHINE_LOST', `The machine failed for good: ${why}.`);
+    }
+    if (!(await pause())) {
+      const state = machine?.reason ?? machine?.phase ?? 'missing';
+      throw new InnkeeperError('MACHINE_NOT_READY', `The machine is not ${phase} yet (${state}).`);
+    }
+  }
+}
+
+/** Repeats a command of ours until a machine that runs is routable too. */
+export async function untilAnswering<T>(polls: PollSettings, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  const pause = createPauses(polls, polls.answerTimeoutMs, signal);
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isOnItsWay =
+        InnkeeperError.is(error) && (error.code === 'GUEST_UNREACHABLE' || error.code === 'PROVIDER_UNAVAILABLE');
+      if (!isOnItsWay || !(await pause())) throw error;
+    }
+  }
+}

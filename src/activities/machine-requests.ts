@@ -1,0 +1,49 @@
+/** Requests that change a machine: If-Match with the revision as read, and the idempotency key that is stored for just that. */
+import { InnkeeperError } from '../contracts/errors.js';
+import type { Machine, RevisionOptions } from '../machines/provider.js';
+import { requestKey, settleRequest } from '../store/machines.js';
+import type { Store } from '../store/pool.js';
+import { cancellationSignal, laneRun } from './context.js';
+
+export interface RevisionRequest {
+  readonly kind: 'wake' | 'sleep' | 'destroy';
+  readonly generation: number;
+  readonly machine: Machine;
+}
+
+/**
+ * Sends one such request. A repeat after a lost answer finds the same revision and sends the same key; after a conflict the
+ * machine is read again by the next attempt, whose other revision makes it another request with a key of its own.
+ */
+export async function withRevision<T>(
+  { store, newKey }: { store: Store; newKey: () => string },
+  { kind, generation, machine }: RevisionRequest,
+  send: (options: RevisionOptions) => Promise<T>,
+): Promise<T> {
+  const ifMatch = machine.revision;
+  const idempotencyKey = await requestKey(store, {
+    ...laneRun(),
+    generation,
+    kind,
+    ifMatch: ifMatch ?? null,
+    newKey,
+  });
+  try {
+    const answer = await send({ idempotencyKey, ifMatch, signal: cancellationSignal() });
+    await settleRequest(store, { idempotencyKey });
+    return answer;
+  } catch (error) {
+    // Answered for good: a repeat is a new request, even if the revision has not moved.
+    if (InnkeeperError.is(error) && isAnswered(error)) await settleRequest(store, { idempotencyKey });
+    throw error;
+  }
+}
+
+function isAnswered(error: InnkeeperError): boolean {
+  return (
+    error.code === 'REVISION_CONFLICT' ||
+    error.code === 'MACHINE_INVALID_STATE' ||
+    error.code === 'PROVIDER_REFUSED' ||
+    error.code === 'PROVIDER_KEY_REUSED'
+  );
+}

@@ -1,0 +1,85 @@
+/**
+ * The activity `stopCommand`: makes sure that no submitted command of a turn runs or can ever start, and records it. Used for a
+ * cancel, and for a turn that an earlier lane left behind. Works when the command's own worker is dead.
+ */
+import type { TurnActivities } from '../contracts/activities.js';
+import { InnkeeperError } from '../contracts/errors.js';
+import type { CommandStatus } from '../guest/guest.js';
+import { renderStatus } from '../guest/tools.js';
+import type { MachineProvider } from '../machines/provider.js';
+import { adoptTurn, nextAttachment, settleCall, unsettledCalls, type UnsettledCall } from '../store/calls.js';
+import { getMachineOfLane } from '../store/machines.js';
+import type { Store } from '../store/pool.js';
+import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
+import { toGuestError } from './guest-errors.js';
+import type { Guests } from './guests.js';
+import { settlementOf, type Over } from './settlement.js';
+
+export interface StopDeps {
+  readonly store: Store;
+  readonly machines: MachineProvider;
+  readonly guests: Guests;
+  readonly log: ActivityLog;
+}
+
+const GONE: Over = {
+  kind: 'void',
+  reason: 'boot_changed',
+  output: { totalBytes: 0, head: new Uint8Array(), tail: new Uint8Array() },
+};
+
+export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand'] {
+  const { store, guests } = deps;
+
+  async function stop(call: UnsettledCall): Promise<Over> {
+    const run = laneRun();
+    const machine = await getMachineOfLane(store, run);
+    // The machine that it ran on is no more: nothing can run there.
+    if (machine === undefined || machine.generation !== call.generation || machine.machineId === undefined) return GONE;
+    if (machine.phase === 'failed' || machine.phase === 'destroyed') return GONE;
+    const { generation, machineId, ownerNonce } = machine;
+    const held = guests.peek(run.workflowId);
+    if (held === undefined) await assertAwake(machineId);
+    const attachment = await guests.attach(
+      run.workflowId,
+      { generation, machineId, ownerNonce },
+      { nextNumber: () => nextAttachment(store, run), signal: cancellationSignal() },
+    );
+    return attachment.guest.stop(call.cmdId, { signal: cancellationSignal(), submittedBootId: call.bootId });
+  }
+
+  /** Attaching would wake a sleeper without the lane knowing: the lane wakes it first. */
+  async function assertAwake(machineId: string): Promise<void> {
+    const machine = await deps.machines.find(machineId, { signal: cancellationSignal() });
+    if (machine === undefined || machine.phase === 'failed' || machine.phase === 'destroyed') {
+      throw new InnkeeperError('MACHINE_LOST', 'The machine is gone.');
+    }
+    if (machine.phase !== 'running') throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
+  }
+
+  return ({ turnKey, as }) =>
+    activity(deps.log, async () => {
+      const run = laneRun();
+      const calls = await unsettledCalls(store, { turnKey });
+      try {
+        await withHeartbeat({ phase: 'stop', step: calls[0]?.step ?? 0 }, async () => {
+          for (const call of calls) {
+            const status: CommandStatus = await stop(call);
+            const { step, index } = call;
+            await settleCall(store, {
+              ...run,
+              turnKey,
+              step,
+              index,
+              try: null,
+              ...settlementOf(status, as, renderStatus(status)),
+            });
+          }
+        });
+      } catch (error) {
+        throw await toGuestError(error, { guests, workflowId: run.workflowId });
+      }
+      await adoptTurn(store, { ...run, turnKey });
+      return { stopped: calls.length };
+    });
+}

@@ -1,0 +1,122 @@
+/** The activity `think`: one model call of one step. Its result is stored once, in the transaction that may close the turn. */
+import { activityInfo } from '@temporalio/activity';
+import type { StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
+import { InnkeeperError, type ErrorCode } from '../contracts/errors.js';
+import {
+  CONTEXT_TURNS_MAX,
+  EMPTY_ANSWERS_MAX,
+  MODEL_ATTEMPTS_MAX,
+  TOOL_ARGUMENTS_BYTES_MAX,
+  TOOL_CALLS_PER_STEP_MAX,
+} from '../contracts/limits.js';
+import { utf8Bytes } from '../contracts/ids.js';
+import { compileToolCall, toolDefinitions } from '../guest/tools.js';
+import type { ChatAnswer, ChatModel, ChatToolCall } from '../model/chat-model.js';
+import { buildContext } from '../model/context.js';
+import type { SystemPrompt } from '../model/system-prompt.js';
+import { beginStep, loadConversation, storeAnswer, type NewCall } from '../store/steps.js';
+import type { Store } from '../store/pool.js';
+import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
+import { toFailure } from './failure.js';
+import type { Guests } from './guests.js';
+import type { KeepAwake } from './keep-awake.js';
+
+export interface ThinkDeps {
+  readonly store: Store;
+  readonly model: ChatModel;
+  readonly systemPrompt: SystemPrompt;
+  readonly contextBytesMax: number;
+  readonly guests: Guests;
+  readonly keepAwake: KeepAwake;
+  readonly log: ActivityLog;
+}
+
+/** Says why a text ended where it did; part of the answer, since the person who chats should know it too. */
+const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends here.]';
+
+export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<ThinkResult> {
+  async function ask(input: StepInput, machine: Parameters<SystemPrompt>[0]): Promise<ChatAnswer> {
+    const { contextBytesMax } = deps;
+    const turns = await loadConversation(deps.store, {
+      turnKey: input.turnKey,
+      turnsMax: CONTEXT_TURNS_MAX,
+      bytesMax: contextBytesMax,
+    });
+    const messages = buildContext({ systemPrompt: deps.systemPrompt(machine), turns, bytesMax: contextBytesMax });
+    const held = deps.guests.peek(laneRun().workflowId);
+    const answer = await withHeartbeat({ phase: 'model', step: input.step }, () =>
+      deps.keepAwake.during(held?.machineId, () =>
+        deps.model.complete({ messages, tools: toolDefinitions, signal: cancellationSignal() }),
+      ),
+    );
+    if (answer.content.trim() === '' && answer.toolCalls.length === 0 && answer.finish !== 'refused') {
+      throw new InnkeeperError('MODEL_EMPTY_ANSWER', 'The model answered with neither text nor a tool call.');
+    }
+    return answer;
+  }
+
+  return (input) =>
+    activity(deps.log, async () => {
+      const run = laneRun();
+      const begun = await beginStep(deps.store, { ...run, turnKey: input.turnKey, step: input.step });
+      if (begun.kind === 'closed') return begun;
+      if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
+      let answer: ChatAnswer;
+      try {
+        answer = await ask(input, begun.machine);
+      } catch (error) {
+        if (cancellationSignal().aborted) throw error;
+        throw toFailure(error, { isLast: isLastAttempt(error) });
+      }
+      return storeAnswer(deps.store, {
+        ...run,
+        turnKey: input.turnKey,
+        step: input.step,
+        try: begun.try,
+        answer: {
+          text:
+            answer.finish === 'length' && answer.toolCalls.length === 0 ? answer.content + CUT_NOTE : answer.content,
+          finish: answer.finish,
+          model: answer.model,
+          usage: answer.usage,
+        },
+        calls: answer.toolCalls.map(toNewCall),
+        close: closeOf(answer),
+      });
+    });
+}
+
+function isLastAttempt(error: unknown): boolean {
+  const { attempt } = activityInfo();
+  const code = InnkeeperError.is(error) ? error.code : undefined;
+  if (code === 'MODEL_EMPTY_ANSWER') return attempt >= EMPTY_ANSWERS_MAX;
+  return (code === 'MODEL_UNAVAILABLE' || code === 'MODEL_RATE_LIMITED') && attempt >= MODEL_ATTEMPTS_MAX;
+}
+
+function closeOf(answer: ChatAnswer): { outcome: TurnOutcome; code: ErrorCode | null } | null {
+  if (answer.finish === 'refused') return { outcome: 'failed', code: 'MODEL_REFUSED' };
+  return answer.toolCalls.length === 0 ? { outcome: 'completed', code: null } : null;
+}
+
+/** A call that cannot be run is stored with the reason as its outcome: the model reads it in the next step. */
+function toNewCall(call: ChatToolCall, index: number): NewCall {
+  const { id: callId, name: tool, argumentsJson } = call;
+  const problem = problemOf(call, index);
+  if (problem !== undefined) {
+    const isTooLarge = utf8Bytes(argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX;
+    return { callId, tool, argumentsJson: isTooLarge ? '{}' : argumentsJson, title: tool, invalid: problem };
+  }
+  const compiled = compileToolCall(tool, argumentsJson);
+  return compiled.ok
+    ? { callId, tool, argumentsJson, title: compiled.title }
+    : { callId, tool, argumentsJson, title: tool, invalid: compiled.problem };
+}
+
+function problemOf(call: ChatToolCall, index: number): string | undefined {
+  if (index >= TOOL_CALLS_PER_STEP_MAX)
+    return `Only ${TOOL_CALLS_PER_STEP_MAX} tool calls are taken at once: ask again.`;
+  if (utf8Bytes(call.argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX) {
+    return `The arguments are larger than ${TOOL_ARGUMENTS_BYTES_MAX} bytes: write large files in parts.`;
+  }
+  return undefined;
+}

@@ -1,0 +1,212 @@
+/**
+ * Innkeeper for backends: submit turns, read results, cancel, and steer a user's machine. It needs a Temporal address and a
+ * Postgres URL (the role `innkeeper_client` suffices). Every verb commits its intent to Postgres first; the signal only says look.
+ */
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import type { SignalDefinition } from '@temporalio/common';
+import { InnkeeperError } from './contracts/errors.js';
+import { parseTurnId, parseUserId, TASK_QUEUE_DEFAULT, USER_MACHINE_WORKFLOW, utf8Bytes } from './contracts/ids.js';
+import {
+  IDLE_MS_MAX,
+  IDLE_MS_MIN,
+  OPEN_TURNS_MAX_DEFAULT,
+  PROMPT_BYTES_MAX,
+  SIGNAL_TIMEOUT_MS,
+  TURN_RESULT_WAIT_MS_DEFAULT,
+} from './contracts/limits.js';
+import { cancelTurn, destroy, enqueueTurn, sleepNow, wakeNow } from './contracts/messages.js';
+import { admitTurn, requestCancel } from './store/admission.js';
+import { workflowIdOf } from './store/lane-ids.js';
+import { createPool, type Store } from './store/pool.js';
+import { createTurnListener, getTurn, type TurnListener, type TurnView } from './store/turns.js';
+import { createUser, getUser, requestDestroy, type UserView } from './store/users.js';
+
+export { InnkeeperError } from './contracts/errors.js';
+export type { TurnView } from './store/turns.js';
+export type { UserView } from './store/users.js';
+
+export interface ClientOptions {
+  readonly temporal: {
+    /** host:port */
+    readonly address: string;
+    readonly namespace?: string;
+    readonly taskQueue?: string;
+    readonly apiKey?: string;
+    readonly tls?: ConnectionOptions['tls'];
+  };
+  readonly database: { readonly url: string; readonly poolMax?: number };
+  /** Set where the deployment hides user ids in workflow ids: the same key as the workers'. */
+  readonly workflowIdKey?: string;
+  /** Open turns of one user, the running one included; default 20. */
+  readonly openTurnsMax?: number;
+}
+
+export interface SubmittedTurn {
+  readonly turnId: string;
+  /** Place in the user's order, from 1. */
+  readonly position: number;
+  readonly state: TurnView['state'];
+  /** False: this id was submitted before, with the same prompt. */
+  readonly isNew: boolean;
+}
+
+export interface UserRef {
+  readonly userId: string;
+}
+export interface TurnRef extends UserRef {
+  readonly turnId: string;
+}
+
+export interface InnkeeperClient {
+  /**
+   * Stores the turn and tells the user's lane. Creates an unknown user. Repeat it with the same id as often as you like.
+   * @param turn `turnId` chosen by you, unique per user; `prompt` 1 byte to 64 KiB of UTF-8
+   * @throws InnkeeperError INVALID_USER_ID, INVALID_TURN_ID, PROMPT_EMPTY, PROMPT_TOO_LARGE (before any network);
+   *   TURN_ID_REUSED, QUEUE_FULL, USER_DESTROYED (nothing stored); STORE_UNAVAILABLE; LANE_UNREACHABLE (stored: repeat)
+   */
+  submitTurn(turn: TurnRef & { readonly prompt: string }): Promise<SubmittedTurn>;
+  /**
+   * Waits until the turn is over and answers it, whatever its outcome.
+   * @throws InnkeeperError RESULT_TIMEOUT after `timeoutMs` (default 35 min), TURN_UNKNOWN, USER_UNKNOWN, STORE_UNAVAILABLE
+   */
+  turnResult(turn: TurnRef & { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<TurnView>;
+  /** The turn as it stands. @throws InnkeeperError TURN_UNKNOWN, USER_UNKNOWN */
+  getTurn(turn: TurnRef): Promise<TurnView>;
+  /** Ends one turn, waiting or running; the queue stays. Answers the state found. @throws InnkeeperError TURN_UNKNOWN, USER_UNKNOWN */
+  cancelTurn(turn: TurnRef): Promise<{ readonly state: TurnView['state'] }>;
+  /** Creates the user without a message; a destroyed one anew. @param user `idleMs` overrides the deployment's idle time */
+  createUser(user: UserRef & { readonly idleMs?: number }): Promise<{ readonly created: boolean }>;
+  /** @throws InnkeeperError USER_UNKNOWN */
+  getUser(user: UserRef): Promise<UserView>;
+  /** Asks for sleep as soon as no turn is open. Lapses when a turn is submitted after it. @throws InnkeeperError USER_UNKNOWN */
+  sleepNow(user: UserRef): Promise<void>;
+  /** Wakes the machine (creates it where there is none) and restarts its idle time. @throws InnkeeperError USER_UNKNOWN */
+  wakeNow(user: UserRef): Promise<void>;
+  /** Deletes the user's machine for good; open turns end as USER_DESTROYED. @throws InnkeeperError USER_UNKNOWN */
+  destroyUser(user: UserRef): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Connects to Temporal lazily: a client can be made while Temporal is away. @throws InnkeeperError never before the first verb */
+export function createClient(options: ClientOptions): InnkeeperClient {
+  const { temporal } = options;
+  const store: Store = createPool({
+    url: options.database.url,
+    poolMax: options.database.poolMax ?? 10,
+    applicationName: 'innkeeper-client',
+  });
+  const connection = Connection.lazy({
+    address: temporal.address,
+    ...(temporal.apiKey === undefined ? {} : { apiKey: temporal.apiKey }),
+    ...(temporal.tls === undefined ? {} : { tls: temporal.tls }),
+  });
+  const client = new Client({ connection, namespace: temporal.namespace ?? 'default' });
+  let listener: TurnListener | undefined;
+
+  const laneOf = (userId: string): string => workflowIdOf(userId, options.workflowIdKey);
+
+  /** Starts the lane where it does not run; durable without any worker. */
+  async function tell<Args extends unknown[]>(
+    userId: string,
+    message: { readonly signal: SignalDefinition<Args>; readonly signalArgs: Args },
+  ): Promise<void> {
+    try {
+      await connection.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, () =>
+        client.workflow.signalWithStart<() => Promise<void>, unknown[]>(USER_MACHINE_WORKFLOW, {
+          workflowId: laneOf(userId),
+          taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
+          args: [],
+          staticSummary: 'A chat user: their machine and their turns',
+          staticDetails: 'One lane for one user. Phases, search attributes and error codes: docs/operations.md',
+          signal: message.signal.name,
+          signalArgs: message.signalArgs,
+        }),
+      );
+    } catch (error) {
+      throw new InnkeeperError(
+        'LANE_UNREACHABLE',
+        'What you asked for is stored, but Temporal did not take the signal.',
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  return {
+    async submitTurn({ userId, turnId, prompt }) {
+      parseUserId(userId);
+      parseTurnId(turnId);
+      assertPrompt(prompt);
+      const admitted = await admitTurn(store, {
+        userId,
+        workflowId: laneOf(userId),
+        turnId,
+        prompt,
+        openTurnsMax: options.openTurnsMax ?? OPEN_TURNS_MAX_DEFAULT,
+      });
+      const { position, state, isNew } = admitted;
+      // A repeated turn that is still open is signalled again: the first signal may have been lost.
+      if (state === 'queued' || state === 'running') {
+        await tell(userId, { signal: enqueueTurn, signalArgs: [{ turnId }] });
+      }
+      return { turnId, position, state, isNew };
+    },
+    async turnResult({ userId, turnId, timeoutMs = TURN_RESULT_WAIT_MS_DEFAULT, signal }) {
+      parseUserId(userId);
+      parseTurnId(turnId);
+      listener ??= createTurnListener({ store, url: options.database.url });
+      return listener.waitForEnd({ userId, turnId, timeoutMs, ...(signal === undefined ? {} : { signal }) });
+    },
+    async getTurn({ userId, turnId }) {
+      return getTurn(store, { userId: parseUserId(userId), turnId: parseTurnId(turnId) });
+    },
+    async cancelTurn({ userId, turnId }) {
+      const { state } = await requestCancel(store, { userId: parseUserId(userId), turnId: parseTurnId(turnId) });
+      if (state === 'running') await tell(userId, { signal: cancelTurn, signalArgs: [{ turnId }] });
+      return { state };
+    },
+    async createUser({ userId, idleMs }) {
+      parseUserId(userId);
+      if (idleMs !== undefined && !(Number.isSafeInteger(idleMs) && idleMs >= IDLE_MS_MIN && idleMs <= IDLE_MS_MAX)) {
+        throw new InnkeeperError(
+          'INVALID_INPUT',
+          `idleMs must be a whole number from ${IDLE_MS_MIN} to ${IDLE_MS_MAX}.`,
+        );
+      }
+      return createUser(store, { userId, workflowId: laneOf(userId), ...(idleMs === undefined ? {} : { idleMs }) });
+    },
+    async getUser({ userId }) {
+      return getUser(store, parseUserId(userId));
+    },
+    async sleepNow({ userId }) {
+      await getUser(store, parseUserId(userId));
+      await tell(userId, { signal: sleepNow, signalArgs: [] });
+    },
+    async wakeNow({ userId }) {
+      await getUser(store, parseUserId(userId));
+      await tell(userId, { signal: wakeNow, signalArgs: [] });
+    },
+    async destroyUser({ userId }) {
+      const { isOver } = await requestDestroy(store, parseUserId(userId));
+      if (!isOver) await tell(userId, { signal: destroy, signalArgs: [] });
+    },
+    async close() {
+      await listener?.close();
+      await connection.close();
+      await store.end();
+    },
+  };
+}
+
+function assertPrompt(prompt: unknown): asserts prompt is string {
+  if (typeof prompt !== 'string') throw new InnkeeperError('INVALID_INPUT', 'The prompt must be text.');
+  if (prompt.trim() === '') throw new InnkeeperError('PROMPT_EMPTY', 'The prompt is empty.');
+  const bytes = utf8Bytes(prompt);
+  if (bytes > PROMPT_BYTES_MAX) {
+    throw new InnkeeperError(
+      'PROMPT_TOO_LARGE',
+      `The prompt has ${bytes} bytes; at most ${PROMPT_BYTES_MAX} are taken.`,
+    );
+  }
+}

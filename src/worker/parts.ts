@@ -1,0 +1,80 @@
+/** Makes the parts of a worker from its settings, and the activities from the parts. */
+import { randomBytes } from 'node:crypto';
+import { v7 as uuidv7 } from 'uuid';
+import { createActivities, createGuests, createKeepAwake } from '../activities/index.js';
+import type { Config } from '../config.js';
+import { createGuest } from '../guest/create-guest.js';
+import type { Logger } from '../log.js';
+import { createDedalusProvider } from '../machines/dedalus/provider.js';
+import { createChatModel } from '../model/dedalus-chat.js';
+import { loadSystemPromptTemplate } from '../model/system-prompt.js';
+import { createPool } from '../store/pool.js';
+
+/** Added to the turn limit and the idle time, so that the provider's own sleep comes after anything of ours. */
+const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
+/** Falling asleep and answering the first command are quick where they work at all. */
+const SLEEP_TIMEOUT_MS = 60_000;
+const ANSWER_TIMEOUT_MS = 60_000;
+const NONCE_BYTES = 16;
+
+export interface WorkerParts {
+  readonly activities: ReturnType<typeof createActivities>;
+  close(): Promise<void>;
+}
+
+/** Compact UUIDv7, the form of idempotency key that every generation of the provider's API takes. */
+function newKey(): string {
+  return uuidv7().replaceAll('-', '');
+}
+
+/** @throws InnkeeperError SETTINGS_INVALID (the system prompt's file) */
+export function createParts(config: Config, log: Logger): WorkerParts {
+  const { machines: machineSettings, model: modelSettings, turn } = config;
+  const systemPrompt = loadSystemPromptTemplate(modelSettings.systemPromptFile);
+  const store = createPool({
+    url: config.database.url,
+    poolMax: config.database.poolMax,
+    applicationName: 'innkeeper-worker',
+  });
+  const machines = createDedalusProvider({ ...machineSettings, newKey, log: log.child({ part: 'machines' }) });
+  const guest = createGuest({ machines, newKey });
+  const guests = createGuests({ guest, log });
+  const model = createChatModel({
+    baseUrl: modelSettings.baseUrl,
+    apiKey: modelSettings.apiKey,
+    model: modelSettings.name,
+    requestTimeoutMs: modelSettings.requestTimeoutMs,
+  });
+  const activities = createActivities({
+    store,
+    log,
+    machines,
+    guest,
+    guests,
+    model,
+    systemPrompt,
+    contextBytesMax: modelSettings.contextBytesMax,
+    keepAwake: createKeepAwake({ machines, intervalMs: machineSettings.keepAwakeMs, newKey, log }),
+    defaults: { idleMs: turn.idleMs, stepsMax: turn.stepsMax, wallMs: turn.wallMs },
+    openTurnsMax: turn.openTurnsMax,
+    hidesUserIds: config.workflowIdKey !== undefined,
+    size: machineSettings.size,
+    autosleepSeconds: Math.ceil((turn.wallMs + turn.idleMs + AUTOSLEEP_MARGIN_MS) / 1_000),
+    polls: {
+      pollMs: machineSettings.pollMs,
+      createTimeoutMs: machineSettings.createTimeoutMs,
+      wakeTimeoutMs: machineSettings.wakeTimeoutMs,
+      sleepTimeoutMs: SLEEP_TIMEOUT_MS,
+      answerTimeoutMs: ANSWER_TIMEOUT_MS,
+    },
+    newKey,
+    newNonce: () => randomBytes(NONCE_BYTES).toString('hex'),
+  });
+  return {
+    activities,
+    async close() {
+      await guests.closeAll();
+      await store.end();
+    },
+  };
+}

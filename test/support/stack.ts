@@ -1,0 +1,141 @@
+/**
+ * Innkeeper's own processes on top of given servers: emulator and workers as real processes that a test may kill, the client
+ * library in this one. Knows nothing of the test runner, so that the benchmarks use it too.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createClient, type ClientOptions, type InnkeeperClient } from '../../src/client.js';
+import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { startProcess, type RunningProcess } from '../../src/dev/process.js';
+import { EmulatorAdmin } from './emulator-admin.js';
+import { waitFor } from './wait-for.js';
+
+export type Profile = 'g2' | 'g3' | 'g5' | 'g6';
+
+export interface StackOptions {
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+  readonly profile?: Profile;
+  /** Settings of the workers, over those that connect them. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Settings of the client library. */
+  readonly client?: Partial<Pick<ClientOptions, 'openTurnsMax' | 'workflowIdKey'>>;
+  /** Workers to start; default 1. */
+  readonly workers?: number;
+}
+
+export interface Stack {
+  readonly client: InnkeeperClient;
+  readonly emulator: EmulatorAdmin;
+  readonly taskQueue: string;
+  readonly dataDir: string;
+  readonly workers: RunningProcess[];
+  startWorker(env?: Readonly<Record<string, string>>): Promise<RunningProcess>;
+  /** Kills the emulator's process with -9, sandboxes included, and starts it again on its data and port. */
+  restartEmulator(): Promise<void>;
+  emulatorProcess(): RunningProcess;
+  /** End of the workers' log. */
+  workerLog(): string;
+  stop(): Promise<void>;
+}
+
+let stacks = 0;
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-stack-'));
+  const taskQueue = `innkeeper-${process.pid}-${(stacks += 1)}`;
+  let emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', 0);
+  const { url, apiKey, modelUrl } = emulator.ready;
+  const workers: RunningProcess[] = [];
+  const client = createClient({
+    temporal: { address: options.temporalAddress, taskQueue },
+    database: { url: options.databaseUrl },
+    ...options.client,
+  });
+
+  async function startWorker(env: Readonly<Record<string, string>> = {}): Promise<RunningProcess> {
+    let isReady = false;
+    const worker = await startProcess({
+      label: 'worker',
+      command: process.execPath,
+      args: [join(PROJECT_ROOT, 'dist', 'worker.js')],
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        TEMPORAL_ADDRESS: options.temporalAddress,
+        TEMPORAL_TASK_QUEUE: taskQueue,
+        DATABASE_URL: options.databaseUrl,
+        DEDALUS_MACHINES_BASE_URL: url,
+        DEDALUS_API_KEY: apiKey,
+        MODEL_BASE_URL: modelUrl,
+        MODEL_API_KEY: apiKey,
+        MODEL_NAME: 'emulator/shell',
+        LOG_LEVEL: 'info',
+        ...options.env,
+        ...env,
+      },
+      logFile: join(dataDir, 'worker.log'),
+      onLine: () => (isReady = true),
+    });
+    workers.push(worker);
+    await waitFor('the worker polls', () => {
+      if (worker.hasExited()) throw new Error(`the worker ended:\n${worker.logTail()}`);
+      return isReady;
+    });
+    return worker;
+  }
+
+  for (let started = 0; started < (options.workers ?? 1); started += 1) await startWorker();
+
+  return {
+    client,
+    emulator: new EmulatorAdmin(url, apiKey),
+    taskQueue,
+    dataDir,
+    workers,
+    startWorker,
+    emulatorProcess: () => emulator.process,
+    async restartEmulator() {
+      emulator.process.signal('SIGKILL');
+      await emulator.process.exited;
+      emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', Number(new URL(url).port));
+    },
+    workerLog: () => workers.at(-1)?.logTail() ?? '',
+    async stop() {
+      await client.close();
+      await Promise.all(workers.map((worker) => worker.stop()));
+      await emulator.process.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+interface EmulatorReady {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly modelUrl: string;
+}
+
+async function startEmulatorProcess(
+  dataDir: string,
+  profile: Profile,
+  port: number,
+): Promise<{ process: RunningProcess; ready: EmulatorReady }> {
+  let line: string | undefined;
+  const emulator = await startProcess({
+    label: 'emulator',
+    command: process.execPath,
+    args: [
+      join(PROJECT_ROOT, 'dist', 'cli.js'),
+      ...['emulator', '--port', String(port), '--profile', profile, '--data', join(dataDir, 'emulator')],
+    ],
+    env: { PATH: process.env['PATH'] ?? '' },
+    logFile: join(dataDir, 'emulator.log'),
+    onLine: (text) => (line ??= text),
+  });
+  await waitFor('the emulator serves', () => {
+    if (emulator.hasExited()) throw new Error(`the emulator ended:\n${emulator.logTail()}`);
+    return line !== undefined;
+  });
+  return { process: emulator, ready: JSON.parse(line ?? '') as EmulatorReady };
+}
