@@ -1,0 +1,141 @@
+/**
+ * One live terminal: a shell on a pty of its guest, and at most one socket. A newer socket takes over from an older
+ * one. A slow reader pauses the guest's terminal; while nobody is attached, the newest output is kept for the next.
+ */
+import type { WebSocket } from 'ws';
+import {
+  TERMINAL_BACKLOG_BYTES_MAX,
+  TERMINAL_COLUMNS_MAX,
+  TERMINAL_ROWS_MAX,
+  TERMINAL_SOCKET_HIGH_BYTES,
+  TERMINAL_SOCKET_LOW_BYTES,
+} from '../constants.js';
+import type { ChannelEnd, CommandRequest, Sandbox } from '../sandbox/sandbox.js';
+import type { TerminalProtocol } from './protocol.js';
+import { dropSocket, type TerminalDrops } from './drops.js';
+
+/** Close codes of the server's own making; the vendor's are not known. */
+export const CLOSE_SHELL_EXITED = 1000;
+export const CLOSE_MACHINE_STOPPED = 1001;
+export const CLOSE_REPLACED = 1008;
+
+export interface SessionEvents {
+  onInput(): void;
+  onEnded(end: ChannelEnd): void;
+}
+
+export class TerminalSession {
+  #channel: number;
+  #socket: WebSocket | undefined;
+  #protocol: TerminalProtocol | undefined;
+  #drops: TerminalDrops | undefined;
+  #backlog: Buffer[] = [];
+  #backlogBytes = 0;
+  #isPaused = false;
+
+  constructor(
+    private readonly sandbox: Sandbox,
+    command: CommandRequest,
+    size: { columns: number; rows: number },
+    private readonly events: SessionEvents,
+  ) {
+    this.#channel = sandbox.startTerminal(command, size.columns, size.rows, {
+      onData: (_stream, bytes) => this.#output(bytes),
+      onClosed: (end) => {
+        this.detach(CLOSE_SHELL_EXITED, 'shell exited', true);
+        events.onEnded(end);
+      },
+    });
+  }
+
+  get isAttached(): boolean {
+    return this.#socket !== undefined;
+  }
+
+  attach(socket: WebSocket, protocol: TerminalProtocol, drops: TerminalDrops): void {
+    this.detach(CLOSE_REPLACED, 'replaced by a newer connection', false);
+    this.#socket = socket;
+    this.#protocol = protocol;
+    this.#drops = drops;
+    socket.on('message', (data, isBinary) => this.#input(socket, toBuffer(data), isBinary));
+    socket.on('close', () => this.#detached(socket));
+    // `close` follows every error and does what is needed.
+    socket.on('error', () => undefined);
+    if (drops.atConnection !== undefined) return dropSocket(socket, drops.atConnection);
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    this.#backlogBytes = 0;
+    for (const bytes of backlog) this.#output(bytes);
+  }
+
+  detach(code: number, reason: string, isOver: boolean): void {
+    const socket = this.#socket;
+    if (!socket) return;
+    if (isOver) for (const frame of this.#protocol?.endFrames() ?? []) socket.send(frame);
+    socket.close(code, reason);
+    this.#detached(socket);
+  }
+
+  /** Ends the shell; `onEnded` follows. */
+  hangUp(): void {
+    this.sandbox.signalGroup(this.#channel, 'HUP');
+    this.sandbox.signalGroup(this.#channel, 'KILL');
+  }
+
+  #detached(socket: WebSocket): void {
+    if (this.#socket !== socket) return;
+    this.#socket = undefined;
+    this.#pause(false);
+  }
+
+  #input(socket: WebSocket, data: Buffer, isBinary: boolean): void {
+    if (this.#socket !== socket || !this.#protocol) return;
+    const input = this.#protocol.decode(data, isBinary);
+    if (input.kind === 'invalid') {
+      const frame = this.#protocol.encodeError('INVALID_EVENT', input.message);
+      if (frame !== undefined) socket.send(frame);
+      return;
+    }
+    if (input.kind === 'resize') {
+      const columns = Math.min(input.columns, TERMINAL_COLUMNS_MAX);
+      return this.sandbox.resize(this.#channel, columns, Math.min(input.rows, TERMINAL_ROWS_MAX));
+    }
+    if (this.#drops?.onInput !== undefined) return dropSocket(socket, this.#drops.onInput);
+    this.events.onInput();
+    this.sandbox.write(this.#channel, input.bytes);
+  }
+
+  #output(bytes: Buffer): void {
+    const socket = this.#socket;
+    if (!socket || !this.#protocol || socket.readyState !== socket.OPEN) return this.#keep(bytes);
+    socket.send(this.#protocol.encodeOutput(bytes), () => {
+      if (this.#isPaused && socket.bufferedAmount < TERMINAL_SOCKET_LOW_BYTES) this.#pause(false);
+    });
+    if (socket.bufferedAmount > TERMINAL_SOCKET_HIGH_BYTES) this.#pause(true);
+    const drop = this.#drops?.afterOutput;
+    if (drop === undefined) return;
+    drop.bytesLeft -= bytes.length;
+    if (drop.bytesLeft > 0) return;
+    delete this.#drops?.afterOutput;
+    dropSocket(socket, drop.code);
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#backlog.push(bytes);
+    this.#backlogBytes += bytes.length;
+    while (this.#backlogBytes > TERMINAL_BACKLOG_BYTES_MAX && this.#backlog.length > 1) {
+      this.#backlogBytes -= this.#backlog.shift()?.length ?? 0;
+    }
+  }
+
+  #pause(isPaused: boolean): void {
+    if (this.#isPaused === isPaused) return;
+    this.#isPaused = isPaused;
+    this.sandbox.pause(this.#channel, isPaused);
+  }
+}
+
+function toBuffer(data: Buffer | ArrayBuffer | Buffer[]): Buffer {
+  if (Buffer.isBuffer(data)) return data;
+  return Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data);
+}
