@@ -7,6 +7,9 @@ import { InnkeeperError } from '../contracts/errors.js';
 /** The project's root folder, absolute. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** What `npm run build` makes; processes are started from here, by tests too. */
+export const DIST_DIR = join(PROJECT_ROOT, 'dist');
+
 /** Folder of downloaded tools; safe to delete, set-up fills it again. */
 export const CACHE_DIR = join(PROJECT_ROOT, '.cache');
 

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { InnkeeperError } from '../contracts/errors.js';
 import { LOOPBACK } from './ports.js';
-import { startProcess, type RunningProcess } from './process.js';
+import { startProcess, type OnSpawn, type RunningProcess } from './process.js';
 import { findServerAccount, runAs, type Account } from './unprivileged.js';
 
 const SUPERUSER = 'innkeeper';
@@ -30,6 +30,7 @@ export interface PostgresOptions {
   readonly port: number;
   /** false: commits are not flushed to the disk. For tests, which need no safety from a loss of power. Default true. */
   readonly durable?: boolean;
+  readonly onSpawn?: OnSpawn;
 }
 
 export interface RunningPostgres {
@@ -90,7 +91,15 @@ function launch(of: {
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const line = [server, '-D', of.cluster, '-p', String(of.options.port), ...flags];
   const [command = '', ...args] = runAs(of.account, line, [of.cluster, server]);
-  return startProcess({ label: 'postgres', command, args, env: SERVER_ENV, cwd: '/', logFile: of.logFile });
+  return startProcess({
+    label: 'postgres',
+    command,
+    args,
+    env: SERVER_ENV,
+    cwd: '/',
+    logFile: of.logFile,
+    ...(of.options.onSpawn === undefined ? {} : { onSpawn: of.options.onSpawn }),
+  });
 }
 
 /** Undefined when the server answers; otherwise what went wrong. */

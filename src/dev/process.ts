@@ -25,7 +25,11 @@ export interface ProcessOptions {
   readonly logFile: string;
   /** Stdout is handed to this line by line and not written to the log. */
   readonly onLine?: (line: string) => void;
+  /** Called at once with every new process, before it is ready: whoever ends them after a crash must know them from the start. */
+  readonly onSpawn?: OnSpawn;
 }
+
+export type OnSpawn = (child: { readonly label: string; readonly pid: number }) => void;
 
 export interface ProcessExit {
   readonly code: number | null;
@@ -60,8 +64,19 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   });
   closeSync(log);
   let exit: ProcessExit | undefined;
+  const signalGroup = (signal: NodeJS.Signals): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    } catch {
+      // The group is gone, which is what every signal here is for.
+    }
+  };
   const exited = new Promise<ProcessExit>((resolve) => {
-    child.once('exit', (code, signal) => resolve((exit = { code, signal })));
+    child.once('exit', (code, signal) => {
+      exit = { code, signal };
+      signalGroup('SIGKILL'); // What the leader left behind in its group; later its number may be another's.
+      resolve(exit);
+    });
   });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
@@ -69,15 +84,9 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   });
   const pid = child.pid;
   if (pid === undefined) throw new Error(`${options.label} has no process id`);
+  options.onSpawn?.({ label: options.label, pid });
   if (options.onLine && child.stdout) forEachLine(child.stdout, options.onLine);
 
-  const signalGroup = (signal: NodeJS.Signals): void => {
-    try {
-      process.kill(-pid, signal);
-    } catch {
-      // The group is gone, which is what every signal here is for.
-    }
-  };
   return {
     label: options.label,
     pid,
@@ -87,11 +96,11 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
       if (exit === undefined) signalGroup(signal);
     },
     stop: async ({ signal = 'SIGTERM', graceMs = STOP_GRACE_MS_DEFAULT } = {}) => {
-      if (exit === undefined) signalGroup(signal);
+      if (exit !== undefined) return exit;
+      signalGroup(signal);
       const timer = setTimeout(() => signalGroup('SIGKILL'), graceMs);
       const how = await exited;
       clearTimeout(timer);
-      signalGroup('SIGKILL'); // What the leader left behind in its group.
       return how;
     },
     logTail: () => readTail(options.logFile),

@@ -8,22 +8,14 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { InnkeeperError } from '../contracts/errors.js';
+import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { LOOPBACK } from './ports.js';
-import { startProcess, type RunningProcess } from './process.js';
+import { startProcess, type OnSpawn, type RunningProcess } from './process.js';
 
 const START_MS_MAX = 60_000;
 const POLL_MS = 25;
 /** The dev server flushes nothing that a kill would lose, so there is little to wait for. */
 const STOP_GRACE_MS = 5_000;
-
-/** Search attributes of a lane and their types, as docs/operations.md explains them. */
-const SEARCH_ATTRIBUTES = {
-  UserMachinePhase: 'Keyword',
-  MachineId: 'Keyword',
-  TurnCount: 'Int',
-  LastTurnAt: 'Datetime',
-  LastErrorCode: 'Keyword',
-} as const;
 
 /**
  * The dev server polls its queues 20 times a second by default, which puts a 50 ms grid under every hop of a turn.
@@ -39,6 +31,7 @@ export interface TemporalOptions {
   readonly dataDir: string;
   readonly port: number;
   readonly uiPort: number;
+  readonly onSpawn?: OnSpawn;
 }
 
 export interface RunningTemporal {
@@ -62,12 +55,13 @@ export async function startTemporal(options: TemporalOptions): Promise<RunningTe
       ...['--db-filename', dbFile, '--log-level', 'warn', '--ui-disable-news-fetch'],
       ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma]),
       ...DYNAMIC_CONFIG.flatMap((entry) => ['--dynamic-config-value', entry]),
-      ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
+      ...Object.values(SEARCH_ATTRIBUTES).flatMap(({ name, type }) => ['--search-attribute', `${name}=${type}`]),
     ],
     // HOME is the data folder, so that the caller's own Temporal settings do not reach the server.
     env: { PATH: '/usr/bin:/bin', HOME: dataDir, TZ: 'UTC' },
     cwd: dataDir,
     logFile: join(dataDir, 'logs', 'temporal.log'),
+    ...(options.onSpawn === undefined ? {} : { onSpawn: options.onSpawn }),
   });
   const address = `${LOOPBACK}:${options.port}`;
   const problem = await waitUntilReady({ process, address, uiPort: options.uiPort });
