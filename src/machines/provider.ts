@@ -41,7 +41,7 @@ export interface Machine extends MachineSize {
 }
 
 export interface CreateMachineRequest extends MachineSize {
-  /** The provider's own dead man's switch; left out where the API has none. */
+  /** The provider's own dead man's switch; the adapter leaves it out where the API has none. */
   readonly autosleepSeconds: number | undefined;
 }
 
@@ -106,8 +106,8 @@ export interface MachineProvider {
   /** True where the API takes an autosleep at creation; false: assume 300 s and touch the machine. */
   readonly takesAutosleep: boolean;
   /**
-   * Asks, by requests that change nothing, what is still unknown of the above. Worth calling once before the first creation:
-   * the answer is stored with the request (`autosleepSeconds`), so that every try of it sends the same body.
+   * Finds out, by requests that change nothing, whether the API takes an autosleep; `create` does so by itself. Worth calling at
+   * start: until then `takesAutosleep` is a guess.
    */
   settle(signal?: AbortSignal): Promise<void>;
 

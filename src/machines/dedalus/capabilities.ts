@@ -1,28 +1,32 @@
 /**
- * What the API on the other side offers, learned from its answers: autosleep in requests (from g3 on), terminals (up to g5),
- * memory autoresizing (g6). Only ever asked for by requests that change nothing.
+ * What the API on the other side offers: autosleep in requests (from g3 on), terminals (up to g5), memory autoresizing (g6).
+ * Only ever asked for by requests that change nothing.
  */
 import type { Machine } from '../provider.js';
-import { mayLackRoute } from './errors.js';
+import { mayLackRoute, toProviderError } from './errors.js';
 import { isRecord, type ApiFailure, type Transport } from './transport.js';
 
 /** A machine that cannot exist; spelled so that every generation's id pattern accepts it. */
 const NO_MACHINE_ID = 'dm-00000000-0000-4000-8000-000000000000';
+/** No generation knows this field: an API that complains about it has looked at the whole body. */
+const UNKNOWN_FIELD = 'unknown_on_purpose';
+/** Answers that say nothing about the request. */
+const passingStatuses: readonly number[] = [408, 425, 429, 502, 503, 504];
 
 export interface Capabilities {
   readonly takesAutosleep: boolean;
-  /** False only where the setting says so or the API has refused the field: a stored request goes out as it was stored. */
-  readonly maySendAutosleep: boolean;
   readonly mayHaveAutoresizing: boolean;
   hasTerminals: boolean;
-  /** Learns from any machine body. */
+  /** Learns from any machine body, for as long as nothing better is known. */
   notice(machine: Machine, body: unknown): void;
-  /** Learns from the refusal of a request that held `autosleep`. */
-  noticeRefusal(failure: ApiFailure): void;
   /** True where the route does not exist: it is not asked again. */
   noticeAutoresizing(failure: ApiFailure): boolean;
-  /** Asks, once, what is still unknown and worth knowing before the first creation. Never throws for what the provider answers. */
-  settle(signal?: AbortSignal): Promise<void>;
+  /**
+   * Whether requests may hold `autosleep`, asked once and the same from then on: the body of a stored request has to be the same
+   * at every try, by whichever worker. What the API does not say clearly counts as no.
+   * @throws as every request does, when the API did not get as far as to answer
+   */
+  settleAutosleep(signal?: AbortSignal): Promise<boolean>;
 }
 
 export function createCapabilities(parts: {
@@ -30,55 +34,44 @@ export function createCapabilities(parts: {
   readonly takesAutosleep: boolean | 'auto';
   readonly newKey: () => string;
 }): Capabilities {
-  let autosleep: boolean | undefined = parts.takesAutosleep === 'auto' ? undefined : parts.takesAutosleep;
-  const isFixed = autosleep !== undefined;
+  let settled = parts.takesAutosleep === 'auto' ? undefined : parts.takesAutosleep;
+  let seen = false;
   let autoresizing = true;
-
-  function noticeRefusal(failure: ApiFailure): void {
-    if (!isFixed && namesAutosleep(failure)) autosleep = false;
-  }
 
   return {
     hasTerminals: true,
     get takesAutosleep() {
-      return autosleep ?? false;
-    },
-    get maySendAutosleep() {
-      return autosleep !== false;
+      return settled ?? seen;
     },
     get mayHaveAutoresizing() {
       return autoresizing;
     },
     notice(machine, body) {
-      if (isFixed || autosleep !== undefined) return;
-      if (machine.autosleepSeconds !== undefined) autosleep = true;
-      else if (isRecord(body) && isRecord(body['status'])) autosleep = false;
+      if (machine.autosleepSeconds !== undefined) seen = true;
+      else if (isRecord(body) && isRecord(body['status'])) seen = false;
     },
-    noticeRefusal,
     noticeAutoresizing(failure) {
       if (mayLackRoute(failure)) autoresizing = false;
       return !autoresizing;
     },
-    async settle(signal) {
-      if (autosleep !== undefined) return;
+    async settleAutosleep(signal) {
+      if (settled !== undefined) return settled;
       const answer = await parts.transport.send({
         method: 'patch',
         path: `/v1/machines/${NO_MACHINE_ID}`,
-        body: { autosleep: '300' },
+        body: { autosleep: '300', [UNKNOWN_FIELD]: true },
         idempotencyKey: parts.newKey(),
         signal,
       });
-      // The API checks a body before it looks for the machine: an unknown field is refused as such, a known one finds nobody.
-      if (answer.ok || autosleep !== undefined) return;
-      if (namesAutosleep(answer)) autosleep = false;
-      else if (answer.status === 404) autosleep = true;
+      if (!answer.ok && passingStatuses.includes(answer.status)) throw toProviderError(answer, 'account');
+      // A key that may not even ask is refused at the creation itself, with the better message.
+      if (!answer.ok && (answer.status === 401 || answer.status === 403)) return false;
+      settled ??= !answer.ok && names(answer, UNKNOWN_FIELD) && !names(answer, 'autosleep');
+      return settled;
     },
   };
 }
 
-function namesAutosleep(failure: ApiFailure): boolean {
-  const isValidation = failure.status === 400 || failure.status === 422;
-  return (
-    isValidation && (/autosleep/i.test(failure.message) || failure.fields.some((field) => /autosleep/i.test(field)))
-  );
+function names(failure: ApiFailure, field: string): boolean {
+  return failure.message.includes(field) || failure.fields.some((location) => location.includes(field));
 }

@@ -46,7 +46,8 @@ export function createMachineRoutes(parts: {
   }
 
   async function create(request: CreateMachineRequest, options: MutationOptions): Promise<Machine> {
-    const sendsAutosleep = request.autosleepSeconds !== undefined && capabilities.maySendAutosleep;
+    const takesAutosleep =
+      request.autosleepSeconds !== undefined && (await capabilities.settleAutosleep(options.signal));
     const answer = await transport.send({
       method: 'post',
       path: '/v1/machines',
@@ -54,15 +55,12 @@ export function createMachineRoutes(parts: {
         vcpu: request.vcpu,
         memory_mib: request.memoryMib,
         storage_gib: request.storageGib,
-        ...(sendsAutosleep ? { autosleep: String(request.autosleepSeconds) } : {}),
+        ...(takesAutosleep ? { autosleep: String(request.autosleepSeconds) } : {}),
       },
       idempotencyKey: options.idempotencyKey,
       signal: options.signal,
     });
-    if (!answer.ok) {
-      if (sendsAutosleep) capabilities.noticeRefusal(answer);
-      throw toProviderError(answer, 'account');
-    }
+    if (!answer.ok) throw toProviderError(answer, 'account');
     const machine = read(answer);
     if (machine === undefined) {
       throw new InnkeeperError(

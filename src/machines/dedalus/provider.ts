@@ -2,11 +2,9 @@
  * The adapter to the Dedalus Machines API, all generations of it. It turns the port's calls into requests and their answers into
  * the port's types and codes; what to retry and when to wake is decided elsewhere.
  *
- * Autosleep (`takesAutosleep`): true or false by setting; with 'auto' it is learned from any machine body, or asked for by
- * `settle()`, which changes nothing at the provider. A request body is never altered behind its stored key: `create` sends
- * `autosleep` exactly when the request holds `autosleepSeconds` (unless the setting is false). So ask `settle()`, read
- * `takesAutosleep`, store the request with its key, then create. Where the API refuses the field after all, `create` throws
- * PROVIDER_REFUSED, `takesAutosleep` is false from then on, and the next request, without it, needs a new key.
+ * Autosleep (`takesAutosleep`): true or false by setting; with 'auto' the API is asked once, by a change of a machine that does
+ * not exist, which changes nothing: from g3 on it complains about the one unknown field in it, before about `autosleep` too.
+ * `create` asks before its first request, so that the body stored under a key is the same at every try; `settle()` asks earlier.
  */
 import type { MachineProvider } from '../provider.js';
 import { createCapabilities } from './capabilities.js';
@@ -58,7 +56,9 @@ export function createDedalusProvider(options: DedalusProviderOptions): MachineP
     get takesAutosleep() {
       return capabilities.takesAutosleep;
     },
-    settle: (signal) => capabilities.settle(signal),
+    async settle(signal) {
+      await capabilities.settleAutosleep(signal);
+    },
     ...machines,
     execute,
     openTerminal,
