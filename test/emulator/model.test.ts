@@ -4,7 +4,7 @@
  */
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { registerModelRoutes } from '../../src/emulator/model/routes.js';
+import { registerModelRoutes } from '../../src/emulator/model/index.js';
 
 const KEY = 'test-model-key';
 const BASH = { type: 'function', function: { name: 'bash', description: 'runs', parameters: { type: 'object' } } };
@@ -71,13 +71,13 @@ async function play(
 async function script(body: unknown): Promise<Response> {
   return await fetch(`${url}/_emulator/model`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
 }
 
 async function calls(after = 0): Promise<{ seq: number; kind: string; prompt: string; toolNames: string[] }[]> {
-  const response = await fetch(`${url}/_emulator/model/calls?after=${after}`);
+  const response = await fetch(`${url}/_emulator/model/calls?after=${after}`, { headers: { 'x-api-key': KEY } });
   return ((await response.json()) as { calls: { seq: number; kind: string; prompt: string; toolNames: string[] }[] })
     .calls;
 }
@@ -261,6 +261,11 @@ describe('scripts', () => {
     expect((await post({ messages, tools: [BASH] })).status).toBe(503);
     expect(await play('build it')).toMatchObject({ text: 'all done', commands: [['make'], ['make test']] });
     expect((await play('hello')).text).toContain('built-in model');
+  });
+
+  test('are set, and calls read, with the key only', async () => {
+    expect((await fetch(`${url}/_emulator/model/calls`)).status).toBe(401);
+    expect((await fetch(`${url}/_emulator/model`, { method: 'POST' })).status).toBe(401);
   });
 
   test('a script that is not valid is refused with what is wrong', async () => {

@@ -5,7 +5,12 @@ import { MachineHost } from '../machines/host.js';
 import { desiredNotes } from '../machines/notes.js';
 import { acceptDestroy, acceptReboot, acceptSleep, acceptWake, hasArrived } from '../machines/phases.js';
 import { checkCapacity, createSchema, RESERVED_STORAGE_FAILS_GIB } from '../machines/requests.js';
-import { RESERVED_STORAGE_NO_HOSTS_GIB, toMachineRequest, updateSchema } from '../machines/requests.js';
+import {
+  RESERVED_STORAGE_NO_HOSTS_GIB,
+  toMachineRequest,
+  updateSchema,
+  type MachineRequest,
+} from '../machines/requests.js';
 import type { LedgerNote } from '../state/ledger.js';
 import type { MachineRecord } from '../state/records.js';
 import { etag, machineBody } from '../wire/bodies.js';
@@ -43,7 +48,9 @@ export function registerMachineRoutes(app: FastifyInstance, context: EmulatorCon
   });
 
   defineRoute(app, context, { name: 'machines.update', method: 'PATCH', url: one, isFenced: true }, (request) => {
-    const machine = resized(context, target(request), request.body);
+    // As at the vendor, a body is checked before its machine is looked for.
+    const change = toMachineRequest(parseBody(updateSchema(rules), request.body));
+    const machine = resized(context, target(request), change);
     const { id: machineId, vcpu, memoryMib, storageGib, revision } = machine;
     const note = { kind: 'machine.resized', machineId, vcpu, memoryMib, storageGib, revision };
     const answer = changed(context, machine, [note]);
@@ -136,8 +143,7 @@ function newMachine(context: EmulatorContext, body: unknown): MachineRecord {
   };
 }
 
-function resized(context: EmulatorContext, machine: MachineRecord, body: unknown): MachineRecord {
-  const request = toMachineRequest(parseBody(updateSchema(context.rules), body));
+function resized(context: EmulatorContext, machine: MachineRecord, request: MachineRequest): MachineRecord {
   const sizes = {
     vcpu: request.vcpu ?? machine.vcpu,
     memoryMib: request.memoryMib ?? machine.memoryMib,

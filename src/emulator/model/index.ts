@@ -1,6 +1,6 @@
 /**
  * The built-in model's HTTP side: an OpenAI-compatible `/v1/chat/completions` and `/v1/models`, and the loopback-only routes
- * under `/_emulator/model` that set scripts and read the record of calls.
+ * under `/_emulator/model` (same key) that set scripts and read the record of calls.
  */
 import { randomUUID, timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -107,7 +107,8 @@ export function registerModelRoutes(app: FastifyInstance, options: ModelRoutesOp
   });
 
   app.post('/_emulator/model', { bodyLimit: BODY_BYTES_MAX }, async (request, reply) => {
-    if (!isLoopback(request)) return await sendError(reply, 403, 'forbidden', 'Only from this machine.');
+    if (!isAllowed(request)) return await refuseKey(reply);
+    if (!isLoopback(request)) return await sendError(reply, 404, 'not_found', 'No such route.');
     try {
       script = parseScript(request.body ?? {});
     } catch (error) {
@@ -123,7 +124,8 @@ export function registerModelRoutes(app: FastifyInstance, options: ModelRoutesOp
   });
 
   app.get<{ Querystring: { after?: string; limit?: string } }>('/_emulator/model/calls', async (request, reply) => {
-    if (!isLoopback(request)) return await sendError(reply, 403, 'forbidden', 'Only from this machine.');
+    if (!isAllowed(request)) return await refuseKey(reply);
+    if (!isLoopback(request)) return await sendError(reply, 404, 'not_found', 'No such route.');
     const after = Number(request.query.after ?? 0) || 0;
     const limit = Math.min(Number(request.query.limit ?? CALLS_PAGE_MAX) || CALLS_PAGE_MAX, CALLS_PAGE_MAX);
     return { calls: recorder.list(after, limit), lastSeq: recorder.lastSeq };
