@@ -188,8 +188,8 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       await tell(userId, { signal: wakeNow, signalArgs: [] });
     },
     async destroyUser({ userId }) {
-      const { isOver } = await requestDestroy(store, parseUserId(userId));
-      if (!isOver) await tell(userId, { signal: destroy, signalArgs: [] });
+      const { state } = await requestDestroy(store, parseUserId(userId));
+      if (state === 'destroying') await tell(userId, { signal: destroy, signalArgs: [] });
     },
     async close() {
       await listener?.close();

@@ -1,7 +1,7 @@
 /** Requests that change a machine: If-Match with the revision as read, and the idempotency key that is stored for just that. */
 import { InnkeeperError } from '../contracts/errors.js';
 import type { Machine, RevisionOptions } from '../machines/provider.js';
-import { requestKey, settleRequest } from '../store/machines.js';
+import { requestKey, settleRequest } from '../store/machine-requests.js';
 import type { Store } from '../store/pool.js';
 import { cancellationSignal, laneRun } from './context.js';
 
@@ -21,20 +21,15 @@ export async function withRevision<T>(
   send: (options: RevisionOptions) => Promise<T>,
 ): Promise<T> {
   const ifMatch = machine.revision;
-  const idempotencyKey = await requestKey(store, {
-    ...laneRun(),
-    generation,
-    kind,
-    ifMatch: ifMatch ?? null,
-    newKey,
-  });
+  const run = laneRun();
+  const { key } = await requestKey(store, { ...run, generation, kind, ifMatch, newKey });
   try {
-    const answer = await send({ idempotencyKey, ifMatch, signal: cancellationSignal() });
-    await settleRequest(store, { idempotencyKey });
+    const answer = await send({ idempotencyKey: key, ifMatch, signal: cancellationSignal() });
+    await settleRequest(store, { ...run, key });
     return answer;
   } catch (error) {
     // Answered for good: a repeat is a new request, even if the revision has not moved.
-    if (InnkeeperError.is(error) && isAnswered(error)) await settleRequest(store, { idempotencyKey });
+    if (InnkeeperError.is(error) && isAnswered(error)) await settleRequest(store, { ...run, key });
     throw error;
   }
 }

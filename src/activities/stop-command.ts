@@ -7,12 +7,13 @@ import { InnkeeperError } from '../contracts/errors.js';
 import type { CommandStatus } from '../guest/guest.js';
 import { renderStatus } from '../guest/tools.js';
 import type { MachineProvider } from '../machines/provider.js';
-import { adoptTurn, nextAttachment, settleCall, unsettledCalls, type UnsettledCall } from '../store/calls.js';
-import { getMachineOfLane } from '../store/machines.js';
-import type { Store } from '../store/pool.js';
+import { nextAttachment, settleCall, unsettledCalls, type UnsettledCall } from '../store/calls.js';
+import { adoptTurn } from '../store/next-turn.js';
+import { withTransaction, type Store } from '../store/pool.js';
 import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
 import { toGuestError } from './guest-errors.js';
 import type { Guests } from './guests.js';
+import { machineOfLane } from './ledger.js';
 import { settlementOf, type Over } from './settlement.js';
 
 export interface StopDeps {
@@ -33,9 +34,9 @@ export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand']
 
   async function stop(call: UnsettledCall): Promise<Over> {
     const run = laneRun();
-    const machine = await getMachineOfLane(store, run);
+    const machine = await machineOfLane(store);
     // The machine that it ran on is no more: nothing can run there.
-    if (machine === undefined || machine.generation !== call.generation || machine.machineId === undefined) return GONE;
+    if (machine === undefined || machine.generation !== call.generation || machine.machineId === null) return GONE;
     if (machine.phase === 'failed' || machine.phase === 'destroyed') return GONE;
     const { generation, machineId, ownerNonce } = machine;
     const held = guests.peek(run.workflowId);
@@ -79,7 +80,7 @@ export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand']
       } catch (error) {
         throw await toGuestError(error, { guests, workflowId: run.workflowId });
       }
-      await adoptTurn(store, { ...run, turnKey });
+      await withTransaction(store, (tx) => adoptTurn(tx, { ...run, turnKey }));
       return { stopped: calls.length };
     });
 }

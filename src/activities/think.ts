@@ -13,18 +13,21 @@ import { utf8Bytes } from '../contracts/ids.js';
 import { compileToolCall, toolDefinitions } from '../guest/tools.js';
 import type { ChatAnswer, ChatModel, ChatToolCall } from '../model/chat-model.js';
 import { buildContext } from '../model/context.js';
-import type { SystemPrompt } from '../model/system-prompt.js';
-import { beginStep, loadConversation, storeAnswer, type NewCall } from '../store/steps.js';
+import type { SystemPromptTemplate } from '../model/system-prompt.js';
+import { loadConversation } from '../store/conversation.js';
+import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
+import { beginStep, storeAnswer, type NewCall } from '../store/steps.js';
 import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
 import { toFailure } from './failure.js';
 import type { Guests } from './guests.js';
 import type { KeepAwake } from './keep-awake.js';
+import { factsOf } from './prompt-facts.js';
 
 export interface ThinkDeps {
   readonly store: Store;
   readonly model: ChatModel;
-  readonly systemPrompt: SystemPrompt;
+  readonly systemPrompt: SystemPromptTemplate;
   readonly contextBytesMax: number;
   readonly guests: Guests;
   readonly keepAwake: KeepAwake;
@@ -35,14 +38,14 @@ export interface ThinkDeps {
 const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends here.]';
 
 export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<ThinkResult> {
-  async function ask(input: StepInput, machine: Parameters<SystemPrompt>[0]): Promise<ChatAnswer> {
-    const { contextBytesMax } = deps;
-    const turns = await loadConversation(deps.store, {
-      turnKey: input.turnKey,
-      turnsMax: CONTEXT_TURNS_MAX,
-      bytesMax: contextBytesMax,
-    });
-    const messages = buildContext({ systemPrompt: deps.systemPrompt(machine), turns, bytesMax: contextBytesMax });
+  async function ask(input: StepInput, userId: string): Promise<ChatAnswer> {
+    const { store, contextBytesMax: bytesMax } = deps;
+    const [turns, machine] = await Promise.all([
+      loadConversation(store, { turnKey: input.turnKey, turnsMax: CONTEXT_TURNS_MAX, bytesMax }),
+      getMachine(store, { userId }),
+    ]);
+    const systemPrompt = deps.systemPrompt.render(factsOf(userId, machine));
+    const messages = buildContext({ systemPrompt, turns, bytesMax });
     const held = deps.guests.peek(laneRun().workflowId);
     const answer = await withHeartbeat({ phase: 'model', step: input.step }, () =>
       deps.keepAwake.during(held?.machineId, () =>
@@ -63,7 +66,7 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
       if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
       let answer: ChatAnswer;
       try {
-        answer = await ask(input, begun.machine);
+        answer = await ask(input, begun.userId);
       } catch (error) {
         if (cancellationSignal().aborted) throw error;
         throw toFailure(error, { isLast: isLastAttempt(error) });
@@ -104,12 +107,16 @@ function toNewCall(call: ChatToolCall, index: number): NewCall {
   const problem = problemOf(call, index);
   if (problem !== undefined) {
     const isTooLarge = utf8Bytes(argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX;
-    return { callId, tool, argumentsJson: isTooLarge ? '{}' : argumentsJson, title: tool, invalid: problem };
+    return { callId, tool, argumentsJson: isTooLarge ? '{}' : argumentsJson, title: tool, invalid: refused(problem) };
   }
   const compiled = compileToolCall(tool, argumentsJson);
   return compiled.ok
     ? { callId, tool, argumentsJson, title: compiled.title }
-    : { callId, tool, argumentsJson, title: tool, invalid: compiled.problem };
+    : { callId, tool, argumentsJson, title: tool, invalid: refused(compiled.problem) };
+}
+
+function refused(problem: string): NonNullable<NewCall['invalid']> {
+  return { reason: 'invalid_call', shown: `This call was not run. ${problem}` };
 }
 
 function problemOf(call: ChatToolCall, index: number): string | undefined {

@@ -16,6 +16,7 @@ const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
 const SLEEP_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 const NONCE_BYTES = 16;
+const TAKES_AUTOSLEEP = { auto: 'auto', true: true, false: false } as const;
 
 export interface WorkerParts {
   readonly activities: ReturnType<typeof createActivities>;
@@ -36,7 +37,12 @@ export function createParts(config: Config, log: Logger): WorkerParts {
     poolMax: config.database.poolMax,
     applicationName: 'innkeeper-worker',
   });
-  const machines = createDedalusProvider({ ...machineSettings, newKey, log: log.child({ part: 'machines' }) });
+  const machines = createDedalusProvider({
+    ...machineSettings,
+    takesAutosleep: TAKES_AUTOSLEEP[machineSettings.takesAutosleep],
+    newKey,
+    log: log.child({ part: 'machines' }),
+  });
   const guest = createGuest({ machines, newKey });
   const guests = createGuests({ guest, log });
   const model = createChatModel({

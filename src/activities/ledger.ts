@@ -1,0 +1,48 @@
+/** Between the ledger in Postgres and the provider: which row is the lane's, and what both say of one machine. */
+import { InnkeeperError } from '../contracts/errors.js';
+import type { MachineView } from '../contracts/lane-state.js';
+import type { Machine, MachineProvider } from '../machines/provider.js';
+import { getMachine, type MachineRow } from '../store/machines.js';
+import type { Store } from '../store/pool.js';
+import { findUserByWorkflowId, type UserView } from '../store/users.js';
+import { cancellationSignal, laneRun } from './context.js';
+
+/** @throws InnkeeperError USER_UNKNOWN */
+export async function userOfLane(store: Store): Promise<UserView> {
+  const user = await findUserByWorkflowId(store, laneRun().workflowId);
+  if (user === undefined) throw new InnkeeperError('USER_UNKNOWN', 'This lane belongs to no user.');
+  return user;
+}
+
+/** The live row of the lane's user; undefined where there is none. */
+export async function machineOfLane(store: Store): Promise<MachineRow | undefined> {
+  return getMachine(store, await userOfLane(store));
+}
+
+/** The row of a machine that exists at the provider. @throws InnkeeperError MACHINE_LOST */
+export async function usableMachine(store: Store): Promise<MachineRow & { readonly machineId: string }> {
+  const row = await machineOfLane(store);
+  if (row === undefined || row.machineId === null || row.phase === 'failed') {
+    throw new InnkeeperError('MACHINE_LOST', 'The ledger holds no machine that could be used.');
+  }
+  return { ...row, machineId: row.machineId };
+}
+
+export function toView(row: MachineRow | undefined): MachineView {
+  if (row === undefined) return { phase: 'none', generation: 0, machineId: undefined };
+  return { phase: row.phase, generation: row.generation, machineId: row.machineId ?? undefined };
+}
+
+/** Sends the row's creation: always the same body under the row's key. */
+export function createAs(machines: MachineProvider, row: MachineRow): Promise<Machine> {
+  const { vcpu, memoryMib, storageGib, autosleepSeconds, createKey } = row;
+  return machines.create(
+    { vcpu, memoryMib, storageGib, autosleepSeconds: autosleepSeconds ?? undefined },
+    { idempotencyKey: createKey, signal: cancellationSignal() },
+  );
+}
+
+/** When the machine came into its phase, by the provider's clock; ours where the provider does not say. */
+export function transitionOf(machine: Machine | undefined): Date {
+  return machine?.lastTransitionAt === undefined ? new Date() : new Date(machine.lastTransitionAt);
+}
