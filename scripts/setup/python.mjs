@@ -11,8 +11,8 @@ import { ensureProgram } from './system-package.mjs';
 
 /** Name of the environment to what is installed into it. */
 const ENVIRONMENTS = {
-  '0.2.0': ['dedalus-sdk==0.2.0'],
-  '0.4.0': ['dedalus-sdk==0.4.0'],
+  '0.2.0': ['dedalus-sdk[websockets]==0.2.0'],
+  '0.4.0': ['dedalus-sdk[websockets]==0.4.0'],
   '0.5.0': ['dedalus-sdk==0.5.0'],
   '0.6.0': ['dedalus-sdk==0.6.0'],
   temporalio: ['temporalio==1.35.0'],
