@@ -6,29 +6,26 @@ create table users (
   -- The lane's workflow id: plain, or made from a keyed hash of the user id.
   workflow_id text not null unique,
   state text not null default 'active' check (state in ('active', 'destroying', 'destroyed')),
-  -- Number of the run that owns the lane; a write under a lower one is refused.
+  -- The workflow run that owns the lane, and its number, which grows with every change of the owner.
   lane bigint not null default 0,
+  lane_run_id text,
   -- Counters that only grow, destroy included.
   generation integer not null default 0,
   attachment bigint not null default 0,
   position bigint not null default 0,
   event_seq bigint not null default 0,
   transcript_seq bigint not null default 0,
+  -- Of turns that ran; a turn cancelled while it waited is not among them.
+  turn_count bigint not null default 0,
+  last_turn_at timestamptz,
+  last_error_code text,
   -- null: the deployment's default.
   idle_ms bigint check (idle_ms > 0),
   created_at timestamptz not null default now(),
   destroyed_at timestamptz
-);
-
--- Each run of a lane gets its number at first contact.
-create table lanes (
-  user_id text not null references users,
-  run_id text not null,
-  lane bigint not null,
-  at timestamptz not null default now(),
-  primary key (user_id, run_id),
-  unique (user_id, lane)
-);
+)
+-- Room for the row's next versions on its own page: it changes with every step.
+with (fillfactor = 50);
 
 -- The machine ledger: a row is written before the provider is called, and stays as a tombstone.
 create table machines (
@@ -41,19 +38,24 @@ create table machines (
   vcpu double precision not null,
   memory_mib integer not null,
   storage_gib integer not null,
+  -- Part of the create request's body, so stored with its key; null: not sent.
+  autosleep_seconds integer,
   owner_nonce text not null,
   boot_id text,
   home text,
   missing text[] not null default '{}',
-  -- What the agent is told: when it last fell asleep, why its predecessor was replaced.
+  -- What the agent is told: when it last fell asleep and woke, why its predecessor was replaced.
   slept_at timestamptz,
   woken_at timestamptz,
   replaced_reason text,
+  -- Why this one failed or was given up; the next generation's replaced_reason.
+  lost_reason text,
   -- By the provider's clock.
   existed_from timestamptz,
   existed_until timestamptz,
   created_at timestamptz not null default now(),
-  primary key (user_id, generation)
+  primary key (user_id, generation),
+  check (existed_until >= existed_from)
 );
 create unique index machines_one_live_per_user on machines (user_id) where phase <> 'destroyed';
 
@@ -62,7 +64,7 @@ create table machine_requests (
   idempotency_key text primary key,
   user_id text not null,
   generation integer not null,
-  kind text not null check (kind in ('wake', 'sleep', 'destroy')),
+  kind text not null check (kind in ('wake', 'sleep', 'destroy', 'probe', 'bootstrap')),
   if_match text,
   created_at timestamptz not null default now(),
   -- Set when the request was answered: the next one of its kind gets a key of its own.
@@ -78,7 +80,8 @@ create table awake_intervals (
   started_at timestamptz not null,
   ended_at timestamptz,
   foreign key (user_id, generation) references machines,
-  primary key (user_id, generation, started_at)
+  primary key (user_id, generation, started_at),
+  check (ended_at >= started_at)
 );
 create unique index awake_intervals_open on awake_intervals (user_id, generation) where ended_at is null;
 
@@ -93,10 +96,10 @@ create table turns (
   error_code text,
   answer text,
   step integer not null default 0,
-  -- The lane that runs it.
+  -- Number of the lane that runs it.
   lane bigint,
   cancel_requested_at timestamptz,
-  created_at timestamptz not null default now(),
+  created_at timestamptz not null default clock_timestamp(),
   started_at timestamptz,
   deadline_at timestamptz,
   ended_at timestamptz,
@@ -115,7 +118,7 @@ create table steps (
   model text,
   input_tokens integer,
   output_tokens integer,
-  started_at timestamptz not null default now(),
+  started_at timestamptz not null default clock_timestamp(),
   answered_at timestamptz,
   primary key (turn_key, step)
 );
@@ -134,6 +137,7 @@ create table tool_calls (
   -- Set before anything is sent: under which machine and boot.
   submitted_generation integer,
   submitted_boot_id text,
+  submitted_attachment bigint,
   submitted_at timestamptz,
   outcome text check (outcome in ('exited', 'signalled', 'timed_out', 'cancelled', 'interrupted', 'unknown', 'invalid')),
   reason text,
@@ -162,17 +166,19 @@ create table transcript (
   step integer,
   kind text not null check (kind in ('user', 'assistant', 'note')),
   text text not null,
-  at timestamptz not null default now(),
+  at timestamptz not null default clock_timestamp(),
   primary key (user_id, seq)
 );
 create index transcript_by_turn on transcript (turn_key);
+-- One result per step.
+create unique index transcript_one_answer_per_step on transcript (turn_key, step) where kind = 'assistant';
 
 create table turn_events (
   user_id text not null references users,
   seq bigint not null,
   turn_key bigint references turns,
   body jsonb not null,
-  at timestamptz not null default now(),
+  at timestamptz not null default clock_timestamp(),
   primary key (user_id, seq)
 );
 create index turn_events_by_turn on turn_events (turn_key, seq);
@@ -186,5 +192,6 @@ create table rejected_messages (
   turn_id text,
   code text not null,
   reason text not null,
-  at timestamptz not null default now()
+  at timestamptz not null default clock_timestamp()
 );
+create index rejected_messages_by_workflow on rejected_messages (workflow_id, id);

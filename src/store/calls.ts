@@ -1,0 +1,229 @@
+/**
+ * Tool calls: a try is numbered before anything is done, a submission is stored before anything is sent, and the first outcome
+ * stays. With no row updated the caller sends nothing.
+ */
+import type { CallOutcome } from '../contracts/activities.js';
+import { appendEvent } from './events.js';
+import { requireAdopted, requireLane, requireLaneTurn, type LaneRun } from './lane.js';
+import { getMachine, type MachineRow } from './machines.js';
+import { withTransaction, type Store, type Tx } from './pool.js';
+import { one, statement, type Queryable } from './sql.js';
+
+/** Names one call. */
+export interface CallKey {
+  readonly turnKey: string;
+  readonly step: number;
+  readonly index: number;
+}
+
+/** Under which machine and boot a command was submitted. */
+export interface Submission {
+  readonly generation: number;
+  readonly bootId: string;
+}
+
+export interface StoredCall {
+  readonly cmdId: string;
+  readonly tool: string;
+  readonly argumentsJson: string;
+  readonly callId: string;
+}
+
+export type BegunCall =
+  /** The turn is over, or its cancel was asked for: start nothing. */
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'settled'; readonly outcome: CallOutcome; readonly exitCode: number | null }
+  | {
+      readonly kind: 'begin';
+      readonly userId: string;
+      readonly try: number;
+      readonly call: StoredCall;
+      readonly deadlineAtMs: number;
+      /** What an earlier try stored; null: this command was never submitted before. */
+      readonly submitted: Submission | null;
+      /** True where this transaction stored the submission under `boot`: it may be sent at once. */
+      readonly isSubmissionStored: boolean;
+      /** The user's live machine, if there is one. */
+      readonly machine: MachineRow | undefined;
+    };
+
+interface BegunRow {
+  cmd_id: string;
+  tool: string;
+  arguments_json: string;
+  call_id: string;
+  outcome: CallOutcome | null;
+  exit_code: number | null;
+  submitted_generation: number | null;
+  submitted_boot_id: string | null;
+  try: number | null;
+  is_submission_stored: boolean;
+}
+
+// The parts of a statement see the rows as they were before it: `known` is the call as earlier tries left it.
+const begin = statement(
+  'begin_call',
+  `with known as (
+     select * from tool_calls where turn_key = $1::bigint and step = $2 and index = $3
+   ), warm as (
+     select 1 from known
+     where submitted_at is null
+       and exists (select from machines where user_id = $5 and generation = $6 and boot_id = $7 and phase = 'ready')
+   ), begun as (
+     update tool_calls set try = tool_calls.try + 1,
+       submitted_generation = case when exists (select from warm) then $6 else submitted_generation end,
+       submitted_boot_id = case when exists (select from warm) then $7 else submitted_boot_id end,
+       submitted_attachment = case when exists (select from warm) then $8 else submitted_attachment end,
+       submitted_at = case when exists (select from warm) then clock_timestamp() else submitted_at end
+     where turn_key = $1::bigint and step = $2 and index = $3 and outcome is null and $4::boolean
+     returning try
+   )
+   select k.cmd_id, k.tool, k.arguments_json, k.call_id, k.outcome, k.exit_code, k.submitted_generation, k.submitted_boot_id,
+          b.try, b.try is not null and exists (select from warm) as is_submission_stored
+   from known k left join begun b on true`,
+);
+
+/**
+ * Numbers a try of a call. Where the caller holds an attachment to a boot (`boot`) that is still the machine's, and the command
+ * was never submitted, the submission is stored at once.
+ * @throws InnkeeperError STALE_LANE, TURN_UNKNOWN
+ */
+export function beginCall(
+  store: Store,
+  options: LaneRun & CallKey & { readonly boot: (Submission & { readonly attachment?: number }) | null },
+): Promise<BegunCall> {
+  const { turnKey, step, index, boot } = options;
+  return withTransaction(store, async (tx) => {
+    const { user, turn } = await requireLaneTurn(tx, options);
+    const mayBegin = turn.state === 'running' && !turn.isCancelRequested;
+    if (mayBegin) requireAdopted(user, turn);
+    const submission = [boot?.generation ?? null, boot?.bootId ?? null, boot?.attachment ?? null];
+    const [found, machine] = await Promise.all([
+      tx.query<BegunRow>(begin, [turnKey, step, index, mayBegin, user.userId, ...submission]),
+      getMachine(tx, user),
+    ]);
+    const row = one(found);
+    if (row.outcome !== null) return { kind: 'settled', outcome: row.outcome, exitCode: row.exit_code };
+    if (!mayBegin) return { kind: 'closed' };
+    if (row.try === null || turn.deadlineAt === null) throw new Error('an open call of a running turn did not begin');
+    if (row.is_submission_stored) noteStart(tx, user.userId, options, row);
+    return {
+      kind: 'begin',
+      userId: user.userId,
+      try: row.try,
+      call: { cmdId: row.cmd_id, tool: row.tool, argumentsJson: row.arguments_json, callId: row.call_id },
+      deadlineAtMs: turn.deadlineAt.getTime(),
+      submitted: toSubmission(row),
+      isSubmissionStored: row.is_submission_stored,
+      machine,
+    };
+  });
+}
+
+const submit = statement(
+  'submit_call',
+  `with known as (
+     select submitted_at from tool_calls where turn_key = $1::bigint and step = $2 and index = $3
+   ), submitted as (
+     update tool_calls set submitted_generation = $5, submitted_boot_id = $6, submitted_attachment = $7,
+       submitted_at = coalesce(submitted_at, clock_timestamp())
+     where turn_key = $1::bigint and step = $2 and index = $3 and outcome is null and try = $4
+       and (submitted_at is null or (submitted_generation = $5 and submitted_boot_id = $6))
+       and exists (select from machines where user_id = $8 and generation = $5 and phase <> 'destroyed')
+     returning cmd_id, tool
+   )
+   select submitted.cmd_id, submitted.tool, known.submitted_at is null as is_first from submitted, known`,
+);
+
+/**
+ * Stores under which boot the command is about to be sent. False: it must not be sent (settled, cancelled, a newer try, submitted
+ * under another boot before, or the machine is buried).
+ * @throws InnkeeperError STALE_LANE, TURN_UNKNOWN
+ */
+export function storeSubmission(
+  store: Store,
+  options: LaneRun & CallKey & Submission & { readonly try: number; readonly attachment?: number },
+): Promise<boolean> {
+  const { turnKey, step, index, generation, bootId, attachment } = options;
+  return withTransaction(store, async (tx) => {
+    const { user, turn } = await requireLaneTurn(tx, options);
+    if (turn.state !== 'running' || turn.isCancelRequested) return false;
+    requireAdopted(user, turn);
+    const values = [turnKey, step, index, options.try, generation, bootId, attachment ?? null, user.userId];
+    const { rows } = await tx.query<{ cmd_id: string; tool: string; is_first: boolean }>(submit, values);
+    const row = rows[0];
+    if (row === undefined) return false;
+    if (row.is_first) noteStart(tx, user.userId, options, row);
+    return true;
+  });
+}
+
+function noteStart(tx: Tx, userId: string, call: CallKey, row: { cmd_id: string; tool: string }): void {
+  const { turnKey, step, index } = call;
+  const body = { type: 'command.started', step, index, cmdId: row.cmd_id, tool: row.tool } as const;
+  appendEvent(tx, { userId, turnKey, body });
+}
+
+function toSubmission(row: {
+  submitted_generation: number | null;
+  submitted_boot_id: string | null;
+}): Submission | null {
+  const { submitted_generation: generation, submitted_boot_id: bootId } = row;
+  return generation === null || bootId === null ? null : { generation, bootId };
+}
+
+const selectUnsettled = statement(
+  'select_unsettled_calls',
+  `select step, index, cmd_id, tool, submitted_generation, submitted_boot_id
+   from tool_calls where turn_key = $1::bigint and submitted_at is not null and outcome is null order by step, index`,
+);
+
+export interface UnsettledCall {
+  readonly step: number;
+  readonly index: number;
+  readonly cmdId: string;
+  readonly tool: string;
+  readonly submitted: Submission;
+}
+
+/** The turn's commands that were submitted and have no outcome. */
+export async function unsettledCalls(
+  store: Queryable,
+  { turnKey }: { readonly turnKey: string },
+): Promise<UnsettledCall[]> {
+  const { rows } = await store.query<{
+    step: number;
+    index: number;
+    cmd_id: string;
+    tool: string;
+    submitted_generation: number;
+    submitted_boot_id: string;
+  }>(selectUnsettled, [turnKey]);
+  return rows.map((row) => ({
+    step: row.step,
+    index: row.index,
+    cmdId: row.cmd_id,
+    tool: row.tool,
+    submitted: { generation: row.submitted_generation, bootId: row.submitted_boot_id },
+  }));
+}
+
+const takeAttachment = statement(
+  'take_attachment',
+  'update users set attachment = attachment + 1 where user_id = $1 returning attachment',
+);
+
+/** The number of the user's next attachment, with the machine to attach to. @throws InnkeeperError STALE_LANE, USER_UNKNOWN */
+export function nextAttachment(
+  store: Store,
+  run: LaneRun,
+): Promise<{ userId: string; attachment: number; machine: MachineRow | undefined }> {
+  return withTransaction(store, async (tx) => {
+    const user = await requireLane(tx, run);
+    const [taken, machine] = await Promise.all([
+      tx.query<{ attachment: number }>(takeAttachment, [user.userId]),
+      getMachine(tx, user),
+    ]);
+    return { userId: user.userId, attachment: one(taken).attachment, machine };
+  });
+}

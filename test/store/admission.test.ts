@@ -1,0 +1,129 @@
+/** Goal: admission takes a turn whole or not at all, in one order. Method: real Postgres, many calls at once. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { admitTurn, requestCancel } from '../../src/store/admission.js';
+import { readEvents } from '../../src/store/events.js';
+import { getTurn, listTurns } from '../../src/store/turns.js';
+import { createUser, getUser, requestDestroy } from '../../src/store/users.js';
+import { openLane, openStore, text, type TestStore } from './support/lanes.js';
+
+let test: TestStore;
+beforeAll(async () => {
+  test = await openStore();
+});
+afterAll(() => test.close());
+
+const admit = (userId: string, turnId: string, prompt = 'hello', openTurnsMax = 20) =>
+  admitTurn(test.store, { userId, workflowId: `user-machine/${userId}`, turnId, prompt, openTurnsMax });
+
+describe('admitTurn', () => {
+  it('creates an unknown user and gives the first position', async () => {
+    const turn = await admit('new', 't1');
+    expect(turn).toMatchObject({ position: 1, state: 'queued', isNew: true, workflowId: 'user-machine/new' });
+    expect(await getUser(test.store, 'new')).toMatchObject({ state: 'active', queueLength: 1, turnCount: 0 });
+    expect(await readEvents(test.store, { userId: 'new', after: 0, limit: 10 })).toMatchObject([
+      { seq: 1, turnId: 't1', body: { type: 'turn.queued', position: 1 } },
+    ]);
+  });
+
+  it('admits 20 of 50 first messages at once and stores nothing of the others', async () => {
+    const ids = Array.from({ length: 50 }, (_, index) => `t${index}`);
+    const settled = await Promise.allSettled(ids.map((id) => admit('flood', id)));
+    const admitted = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const refused = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+    expect(admitted.map((turn) => turn.position).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    expect(refused).toHaveLength(30);
+    for (const error of refused) expect(error).toMatchObject({ code: 'QUEUE_FULL' });
+    expect(await listTurns(test.store, { userId: 'flood', limit: 100 })).toHaveLength(20);
+    const events = await readEvents(test.store, { userId: 'flood', after: 0, limit: 100 });
+    expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+    expect(await getUser(test.store, 'flood')).toMatchObject({ queueLength: 20 });
+    const again = await admit(
+      'flood',
+      settled
+        .findIndex((one) => one.status === 'fulfilled')
+        .toString()
+        .padStart(2, 't'),
+    );
+    expect(again.isNew).toBe(false);
+  });
+
+  it('admits one turn where the same id and prompt come many times at once', async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => admit('repeat', 'same')));
+    expect(new Set(all.map((turn) => turn.turnKey)).size).toBe(1);
+    expect(all.filter((turn) => turn.isNew)).toHaveLength(1);
+    expect(await readEvents(test.store, { userId: 'repeat', after: 0, limit: 10 })).toHaveLength(1);
+  });
+
+  it('refuses the same id with another prompt, and leaves the first as it was', async () => {
+    await admit('reuse', 't1', 'one');
+    await expect(admit('reuse', 't1', 'two')).rejects.toMatchObject({ code: 'TURN_ID_REUSED' });
+    expect(await getTurn(test.store, { userId: 'reuse', turnId: 't1' })).toMatchObject({ prompt: 'one', position: 1 });
+    expect((await admit('reuse', 't2')).position).toBe(2);
+  });
+
+  it('answers a repeated turn even when the queue is full', async () => {
+    await admit('full', 't1', 'x', 1);
+    await expect(admit('full', 't2', 'x', 1)).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    expect(await admit('full', 't1', 'x', 1)).toMatchObject({ isNew: false, position: 1 });
+  });
+
+  it('refuses everything of a user that is being destroyed', async () => {
+    await admit('leaving', 't1');
+    await requestDestroy(test.store, 'leaving');
+    await expect(admit('leaving', 't2')).rejects.toMatchObject({ code: 'USER_DESTROYED' });
+    await expect(
+      createUser(test.store, { userId: 'leaving', workflowId: 'user-machine/leaving' }),
+    ).rejects.toMatchObject({
+      code: 'USER_DESTROYED',
+    });
+    expect(await listTurns(test.store, { userId: 'leaving', limit: 10 })).toHaveLength(1);
+  });
+
+  it('keeps a prompt that Postgres cannot hold as it is, with what it cannot hold replaced', async () => {
+    await admit('nul', 't1', 'a\u0000b\ud800c');
+    expect((await getTurn(test.store, { userId: 'nul', turnId: 't1' })).prompt).toBe('a\uFFFDb\uFFFDc');
+    expect(await admit('nul', 't1', 'a\u0000b\ud800c')).toMatchObject({ isNew: false });
+  });
+});
+
+describe('requestCancel', () => {
+  it('ends a waiting turn and says so in the event log', async () => {
+    await admit('cancel', 't1');
+    const cancelled = await requestCancel(test.store, { userId: 'cancel', turnId: 't1' });
+    expect(cancelled).toMatchObject({ state: 'cancelled', wasQueued: true });
+    expect(await getTurn(test.store, { userId: 'cancel', turnId: 't1' })).toMatchObject({
+      state: 'cancelled',
+      errorCode: 'CANCELLED',
+      endedAt: text,
+    });
+    const events = await readEvents(test.store, { userId: 'cancel', after: 1, limit: 10, turnId: 't1' });
+    expect(events.map((event) => event.body)).toEqual([
+      { type: 'turn.ended', outcome: 'cancelled', code: 'CANCELLED' },
+    ]);
+    const again = await requestCancel(test.store, { userId: 'cancel', turnId: 't1' });
+    expect(again).toMatchObject({ state: 'cancelled', wasQueued: false });
+  });
+
+  it('flags a running turn and leaves its end to the lane', async () => {
+    const lane = await openLane(test.store, 'flag');
+    await lane.admit('t1');
+    await lane.open();
+    expect(await requestCancel(test.store, { userId: 'flag', turnId: 't1' })).toMatchObject({
+      state: 'running',
+      wasQueued: false,
+    });
+    expect(await lane.open()).toMatchObject({ turn: { turnId: 't1', mustClose: 'cancelled' } });
+  });
+
+  it('names what is unknown', async () => {
+    await admit('known', 't1');
+    await expect(requestCancel(test.store, { userId: 'known', turnId: 'no' })).rejects.toMatchObject({
+      code: 'TURN_UNKNOWN',
+    });
+    await expect(requestCancel(test.store, { userId: 'nobody', turnId: 't1' })).rejects.toMatchObject({
+      code: 'USER_UNKNOWN',
+    });
+  });
+});
