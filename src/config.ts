@@ -74,7 +74,9 @@ const workerSettings = {
   DEDALUS_API_KEY: text(),
   DEDALUS_ORGANIZATION_ID: text().optional(),
   DEDALUS_SEND_IF_MATCH: flag().default(true),
-  DEDALUS_TAKES_AUTOSLEEP: choice(['auto', 'true', 'false']).default('auto'),
+  DEDALUS_TAKES_AUTOSLEEP: choice(['auto', 'true', 'false'])
+    .transform((value) => (value === 'auto' ? value : value === 'true'))
+    .default('auto'),
   DEDALUS_TERMINAL_PROTOCOL: choice(['auto', 'D', 'J']).default('auto'),
   MACHINE_VCPU: text()
     .refine((value) => /^\d+(\.\d+)?$/.test(value) && Number(value) > 0 && (Number(value) * 4) % 1 === 0, {

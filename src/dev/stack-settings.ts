@@ -56,7 +56,7 @@ export function localSettings(env: Environment, addresses: StackAddresses): Reco
     ...(emulator === undefined ? {} : { DEDALUS_MACHINES_BASE_URL: emulator.url, DEDALUS_API_KEY: emulator.apiKey }),
     ...(emulator === undefined || hasOwnModel
       ? {}
-      : { MODEL_BASE_URL: emulator.modelUrl, MODEL_API_KEY: emulator.apiKey, MODEL_NAME: 'emulator' }),
+      : { MODEL_BASE_URL: emulator.modelUrl, MODEL_API_KEY: emulator.apiKey, MODEL_NAME: 'emulator/shell' }),
   };
 }
 

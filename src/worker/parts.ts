@@ -16,7 +16,6 @@ const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
 const SLEEP_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 const NONCE_BYTES = 16;
-const TAKES_AUTOSLEEP = { auto: 'auto', true: true, false: false } as const;
 
 export interface WorkerParts {
   readonly activities: ReturnType<typeof createActivities>;
@@ -39,7 +38,6 @@ export function createParts(config: Config, log: Logger): WorkerParts {
   });
   const machines = createDedalusProvider({
     ...machineSettings,
-    takesAutosleep: TAKES_AUTOSLEEP[machineSettings.takesAutosleep],
     newKey,
     log: log.child({ part: 'machines' }),
   });

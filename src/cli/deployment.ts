@@ -1,0 +1,75 @@
+/**
+ * Which deployment a command speaks to: the one of the environment's settings or, where none is set, the one that `innkeeper dev`
+ * runs on this machine, found by the file it leaves in its data folder.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createClient, type InnkeeperClient } from '../client.js';
+import { currentEnvironment, loadClientConfig, type ClientConfig, type Environment } from '../config.js';
+import { createPool, type Store } from '../store/pool.js';
+import { RUN_FILE } from '../dev/stack.js';
+import { toConnectionOptions } from '../worker/temporal-connection.js';
+
+/** Where `innkeeper dev` keeps its state unless told otherwise. */
+export const DATA_DIR_DEFAULT = '.data';
+
+export interface DeploymentOptions {
+  /** Data folder of a running `innkeeper dev`. */
+  readonly data: string;
+}
+
+/** The environment, completed by the running stack of the data folder where no database is set. */
+export function deploymentEnvironment(options: DeploymentOptions): Environment {
+  const env = currentEnvironment();
+  if (env['DATABASE_URL'] || env['DATABASE_URL_FILE']) return env;
+  return { ...env, ...readRun(options.data)?.settings };
+}
+
+/** @throws InnkeeperError SETTINGS_INVALID */
+export function deploymentConfig(options: DeploymentOptions): ClientConfig {
+  return loadClientConfig(deploymentEnvironment(options));
+}
+
+/** The UI of the running stack of this folder; undefined for any other deployment. */
+export function localTemporalUi(options: DeploymentOptions): string | undefined {
+  return readRun(options.data)?.temporalUiUrl;
+}
+
+/** Opens a client for the time of `work`. */
+export async function withClient<T>(config: ClientConfig, work: (client: InnkeeperClient) => Promise<T>): Promise<T> {
+  const { address, namespace, taskQueue } = config.temporal;
+  const { apiKey, tls } = toConnectionOptions(config.temporal);
+  const client = createClient({
+    temporal: {
+      ...{ address, namespace, taskQueue },
+      ...(typeof apiKey === 'string' ? { apiKey } : {}),
+      ...(tls === undefined || tls === null ? {} : { tls }),
+    },
+    database: { url: config.database.url, poolMax: 2 },
+    ...(config.workflowIdKey === undefined ? {} : { workflowIdKey: config.workflowIdKey }),
+    openTurnsMax: config.turn.openTurnsMax,
+  });
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Opens the store for the time of `work`. */
+export async function withStore<T>(config: ClientConfig, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = createPool({ url: config.database.url, poolMax: 2, applicationName: 'innkeeper-cli' });
+  try {
+    return await work(store);
+  } finally {
+    await store.end();
+  }
+}
+
+function readRun(dataDir: string): { temporalUiUrl: string; settings: Record<string, string> } | undefined {
+  try {
+    return JSON.parse(readFileSync(join(dataDir, RUN_FILE), 'utf8')) as ReturnType<typeof readRun>;
+  } catch {
+    return undefined; // Nothing runs from this folder: the settings have to say it all, or their problems are reported.
+  }
+}

@@ -1,0 +1,54 @@
+/** `innkeeper emulator`: the machines API of the vendor on this computer, until it is stopped. */
+import { Option, type Command } from 'commander';
+import { assertPortFree } from '../dev/ports.js';
+import { PROFILES, startEmulator, type Profile } from '../emulator/index.js';
+import { createLogger } from '../log.js';
+import { stopSignal } from './stop-signal.js';
+
+interface EmulatorCommandOptions {
+  readonly port: string;
+  readonly profile: Profile;
+  readonly data: string;
+  readonly host?: string;
+  readonly allowRemote?: true;
+  readonly guestNetwork?: true;
+  readonly modelScript?: string;
+}
+
+/** Options that `innkeeper dev` takes too and passes on. */
+export function emulatorOptions(): Option[] {
+  return [
+    new Option('--profile <name>', "generation of the vendor's API").choices(PROFILES).default('g2'),
+    new Option('--guest-network', "let machines use this computer's network"),
+    new Option('--model-script <file>', 'scripted conversations for the built-in model'),
+  ];
+}
+
+export function addEmulator(program: Command): void {
+  const command = program
+    .command('emulator')
+    .description('run the machines API on this computer; prints one JSON line when ready')
+    .option('--port <number>', '0 picks a free one', '7400')
+    .option('--data <dir>', 'folder of its state', '.data/emulator')
+    .option('--host <address>', 'address to listen on')
+    .option('--allow-remote', 'allow another address than loopback: whoever reaches it gets shells here');
+  emulatorOptions().forEach((option) => command.addOption(option));
+  command.action(async (options: EmulatorCommandOptions) => {
+    const port = Number(options.port);
+    if (port !== 0 && options.host === undefined) await assertPortFree(port, 'the emulator');
+    const emulator = await startEmulator({
+      profile: options.profile,
+      dataDir: options.data,
+      port,
+      log: createLogger({ level: 'info', part: 'emulator' }),
+      ...(options.host === undefined ? {} : { host: options.host }),
+      ...(options.allowRemote === undefined ? {} : { allowRemote: true }),
+      ...(options.guestNetwork === undefined ? {} : { guestNetwork: true }),
+      ...(options.modelScript === undefined ? {} : { modelScriptFile: options.modelScript }),
+    });
+    const { url, apiKey, modelUrl } = emulator;
+    process.stdout.write(`${JSON.stringify({ url, apiKey, modelUrl })}\n`);
+    await stopSignal().received;
+    await emulator.close();
+  });
+}
