@@ -64,7 +64,7 @@ export const BOOTS_AT_ONCE_MAX = 4;
 export const SNAPSHOT_KIB_MAX = 64 * 1024;
 
 export const STATE_COMPACTION_BYTES = 64 * 1024 * 1024;
-export const LEDGER_PAGE_MAX = 5_000;
+export const LEDGER_PAGE_MAX = 100_000;
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Where a machine keeps what survives a cold sleep. */

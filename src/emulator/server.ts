@@ -8,8 +8,11 @@ import { checkAuth } from './routes/auth.js';
 import { noteCall } from './routes/define.js';
 import { registerExecutionRoutes } from './routes/executions.js';
 import { registerMachineRoutes } from './routes/machines.js';
+import { registerAutoresizingRoutes, registerLogRoutes, registerNetworkRoutes } from './routes/newest.js';
+import { registerResourceRoutes } from './routes/resources.js';
 import { registerStatusStream } from './routes/status-stream.js';
 import { registerTerminalRoutes } from './routes/terminals.js';
+import { registerUsageRoutes } from './routes/usage.js';
 import { notFound, problem, WireError } from './wire/errors.js';
 
 export function buildServer(context: EmulatorContext, modelScriptFile: string | undefined): FastifyInstance {
@@ -44,6 +47,11 @@ function registerApi(app: FastifyInstance, context: EmulatorContext): void {
   });
   registerMachineRoutes(app, context);
   registerExecutionRoutes(app, context);
+  registerResourceRoutes(app, context);
+  if (context.rules.usage !== 'none') registerUsageRoutes(app, context);
+  if (context.rules.hasNetwork) registerNetworkRoutes(app, context);
+  if (context.rules.hasReboot) registerAutoresizingRoutes(app, context);
+  if (context.rules.hasExecutionLogs) registerLogRoutes(app, context);
   if (context.rules.hasStatusStream) registerStatusStream(app, context);
   if (context.rules.hasTerminals) registerTerminalRoutes(app, context);
 }

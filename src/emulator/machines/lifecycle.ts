@@ -226,9 +226,8 @@ export class Lifecycle {
       if (machine.rebootPending) {
         for (const listener of this.#listeners) listener.onStopping?.(machine, 'cold');
         await this.host.halt(machine.id);
-        if (machine.rebootPending === 'forced' && this.host.hasSnapshot(machine.id)) {
-          await this.host.restoreSnapshot(machine.id);
-        }
+        if (machine.rebootPending === 'graceful') await this.host.snapshot(machine.id);
+        else if (this.host.hasSnapshot(machine.id)) await this.host.restoreSnapshot(machine.id);
       } else if (machine.isFrozen && this.host.thaw(machine.id)) {
         this.store.note({ kind: 'machine.boot', machineId: machine.id, bootId: machine.bootId, isWarm: true });
         return undefined;

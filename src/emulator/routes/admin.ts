@@ -64,7 +64,15 @@ export function registerAdminRoutes(app: FastifyInstance, context: EmulatorConte
     return { items: [] };
   });
 
-  app.get('/machines', async () => ({ items: [...store.machines.values()].map((machine) => truth(context, machine)) }));
+  for (const url of ['/previews/*', '/logs/*']) {
+    app.all(url, async () => {
+      throw problem(501, 'not emulated: see docs/emulator-differences.md');
+    });
+  }
+
+  app.get('/machines', async () => ({
+    machines: [...store.machines.values()].map((machine) => truth(context, machine)),
+  }));
   app.get('/machines/:machine_id', async (request) => truth(context, target(context, request)));
   app.post('/machines/:machine_id/:action', async (request) => {
     const machine = target(context, request);

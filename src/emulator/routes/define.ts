@@ -77,7 +77,7 @@ async function run(
 ): Promise<ApiAnswer> {
   const keys = inFlight.get(context) ?? new Set<string>();
   inFlight.set(context, keys);
-  const key = spec.method === 'GET' ? undefined : idempotencyKey(request);
+  const key = spec.method === 'GET' ? undefined : idempotencyKey(context, request);
   const hash = key === undefined ? '' : shortHash(JSON.stringify([spec.method, request.url, request.body ?? null]));
   const stored = key === undefined ? undefined : context.store.idempotency.get(key);
   if (stored) {
@@ -169,11 +169,19 @@ async function takeDelay(context: EmulatorContext, point: FaultPoint, at: 'befor
   if (fault) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
 }
 
-function idempotencyKey(request: FastifyRequest): string {
+const COMPACT_UUID_V7 = /^[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}$/;
+
+function idempotencyKey(context: EmulatorContext, request: FastifyRequest): string {
   const key = request.headers['idempotency-key'];
-  if (typeof key === 'string' && key !== '' && key.length <= IDEMPOTENCY_KEY_CHARS_MAX) return key;
-  const message = 'required header parameter is missing';
-  throw problem(422, 'validation failed', [{ location: 'header.Idempotency-Key', message }]);
+  const location = 'header.Idempotency-Key';
+  if (typeof key !== 'string' || key === '' || key.length > IDEMPOTENCY_KEY_CHARS_MAX) {
+    const message = 'required header parameter is missing';
+    throw problem(422, 'validation failed', [{ location, message }]);
+  }
+  if (context.rules.requiresUuidKeys && !COMPACT_UUID_V7.test(key)) {
+    throw problem(422, 'validation failed', [{ location, message: 'expected a compact UUIDv7', value: key }]);
+  }
+  return key;
 }
 
 function replay(stored: IdempotencyRecord, hash: string): ApiAnswer {

@@ -18,6 +18,8 @@ export interface ProfileRules {
   hasNetwork: boolean;
   hasReboot: boolean;
   hasExecutionLogs: boolean;
+  /** Idempotency keys must be compact UUIDv7s (32 hex digits). */
+  requiresUuidKeys: boolean;
   /** Usage endpoints; `stripe` rows carry billing identifiers, `plain` rows do not. */
   usage: 'none' | 'stripe' | 'plain';
 }
@@ -36,6 +38,7 @@ const g2: ProfileRules = {
   hasNetwork: false,
   hasReboot: false,
   hasExecutionLogs: false,
+  requiresUuidKeys: false,
   usage: 'none',
 };
 
@@ -61,6 +64,7 @@ const g6: ProfileRules = {
   hasNetwork: false,
   hasReboot: true,
   hasExecutionLogs: true,
+  requiresUuidKeys: true,
   usage: 'none',
 };
 
