@@ -39,13 +39,8 @@ describe('admitTurn', () => {
     const events = await readEvents(test.store, { userId: 'flood', after: 0, limit: 100 });
     expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
     expect(await getUser(test.store, 'flood')).toMatchObject({ queueLength: 20 });
-    const again = await admit(
-      'flood',
-      settled
-        .findIndex((one) => one.status === 'fulfilled')
-        .toString()
-        .padStart(2, 't'),
-    );
+    const first = ids[settled.findIndex((one) => one.status === 'fulfilled')] ?? '';
+    const again = await admit('flood', first);
     expect(again.isNew).toBe(false);
   });
 
@@ -107,7 +102,7 @@ describe('requestCancel', () => {
   });
 
   it('flags a running turn and leaves its end to the lane', async () => {
-    const lane = await openLane(test.store, 'flag');
+    const lane = openLane(test.store, 'flag');
     await lane.admit('t1');
     await lane.open();
     expect(await requestCancel(test.store, { userId: 'flag', turnId: 't1' })).toMatchObject({
