@@ -18,7 +18,8 @@ import { cancelTurn, destroy, enqueueTurn, sleepNow, wakeNow } from './contracts
 import { admitTurn, requestCancel } from './store/admission.js';
 import { workflowIdOf } from './store/lane-ids.js';
 import { createPool, type Store } from './store/pool.js';
-import { createTurnListener, getTurn, type TurnListener, type TurnView } from './store/turns.js';
+import { createTurnListener, type TurnListener } from './store/turn-listener.js';
+import { getTurn, type TurnView } from './store/turns.js';
 import { createUser, getUser, requestDestroy, type UserView } from './store/users.js';
 
 export { InnkeeperError } from './contracts/errors.js';

@@ -5,15 +5,16 @@
 import type { ActResult, CallOutcome, StepInput } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { COMMAND_OUTPUT_HEAD_BYTES, COMMAND_OUTPUT_TAIL_BYTES } from '../contracts/limits.js';
-import type { CommandStatus, GuestCommand } from '../guest/guest.js';
+import type { GuestCommand } from '../guest/guest.js';
 import { bodyHash, compileToolCall, renderStatus } from '../guest/tools.js';
-import { beginCall, nextAttachment, settleCall, storeSubmission, type BegunCall } from '../store/calls.js';
+import { beginCall, nextAttachment, storeSubmission, type BegunCall as AnyBegunCall } from '../store/calls.js';
 import type { Store } from '../store/pool.js';
+import { settleCall } from '../store/settle.js';
 import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
 import type { Guests, HeldAttachment } from './guests.js';
 import type { KeepAwake } from './keep-awake.js';
 import { toGuestError } from './guest-errors.js';
-import { settlementOf, type Settlement } from './settlement.js';
+import { GONE, settlementOf, type Settlement } from './settlement.js';
 
 export interface ActDeps {
   readonly store: Store;
@@ -22,6 +23,7 @@ export interface ActDeps {
   readonly log: ActivityLog;
 }
 
+type BegunCall = Extract<AnyBegunCall, { kind: 'begin' }>;
 export type ActInput = StepInput & { readonly index: number };
 
 export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult> {
@@ -30,13 +32,13 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
   async function attach(begun: BegunCall): Promise<HeldAttachment> {
     const run = laneRun();
     const { machine } = begun;
-    if (machine === undefined || machine.phase !== 'ready' || machine.machineId === undefined) {
+    if (machine === undefined || machine.phase !== 'ready' || machine.machineId === null) {
       throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
     }
     return guests.attach(
       run.workflowId,
       { generation: machine.generation, machineId: machine.machineId, ownerNonce: machine.ownerNonce },
-      { nextNumber: () => nextAttachment(store, run), signal: cancellationSignal() },
+      { nextNumber: async () => (await nextAttachment(store, run)).attachment, signal: cancellationSignal() },
     );
   }
 
@@ -50,28 +52,22 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     const run = laneRun();
     const { turnKey, step, index } = input;
     const command = commandOf(begun);
-    if (begun.submitted !== undefined && begun.submitted.generation !== begun.machine?.generation) {
-      return settle(input, begun, lostWithMachine());
+    if (begun.submitted !== null && begun.submitted.generation !== begun.machine?.generation) {
+      return settle(input, begun, {
+        ...settlementOf(GONE, 'cancelled', renderStatus(GONE)),
+        reason: 'machine_replaced',
+      });
     }
     const held = await attach(begun);
     const { generation } = held;
-    const { bootId } = held.guest.identity;
-    let submittedBootId = begun.submitted?.bootId;
-    if (submittedBootId === undefined) {
-      const isStored = await storeSubmission(store, {
-        ...run,
-        turnKey,
-        step,
-        index,
-        try: begun.try,
-        generation,
-        bootId,
-      });
-      if (!isStored) return { kind: 'closed' };
-      submittedBootId = bootId;
+    const { identity, attachment } = held.guest;
+    const bootId = begun.submitted?.bootId ?? identity.bootId;
+    if (begun.submitted === null && !begun.isSubmissionStored) {
+      const submission = { ...run, turnKey, step, index, try: begun.try, generation, bootId, attachment };
+      if (!(await storeSubmission(store, submission))) return { kind: 'closed' };
     }
     const status = await held.guest.run(command, {
-      submittedBootId,
+      submittedBootId: bootId,
       signal: cancellationSignal(),
       onProgress: ({ outputBytes }) => report(outputBytes),
     });
@@ -83,12 +79,19 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
       const run = laneRun();
       const { turnKey, step, index } = input;
       const warm = guests.peek(run.workflowId);
-      const boot = warm === undefined ? null : { generation: warm.generation, bootId: warm.guest.identity.bootId };
+      const boot =
+        warm === undefined
+          ? null
+          : {
+              generation: warm.generation,
+              bootId: warm.guest.identity.bootId,
+              attachment: warm.guest.attachment,
+            };
       const begun = await beginCall(store, { ...run, turnKey, step, index, boot });
       if (begun.kind !== 'begin') return begun;
       try {
         return await withHeartbeat({ phase: 'command', step }, (report) =>
-          deps.keepAwake.during(begun.machine?.machineId, () =>
+          deps.keepAwake.during(begun.machine?.machineId ?? undefined, () =>
             runOnce(input, begun, (outputBytes) => report({ outputBytes })),
           ),
         );
@@ -107,11 +110,3 @@ function commandOf(begun: BegunCall): GuestCommand {
   const body = { script: compiled.script, historyLine: compiled.historyLine, timeoutMs: compiled.timeoutMs, ...limits };
   return { cmdId, bodyHash: bodyHash(body), ...body };
 }
-
-function lostWithMachine(): Settlement {
-  const outcome: CallOutcome = 'unknown';
-  const status: CommandStatus = { kind: 'void', reason: 'boot_changed', output: NO_OUTPUT };
-  return { ...settlementOf(status, 'cancelled', renderStatus(status)), outcome, reason: 'machine_replaced' };
-}
-
-const NO_OUTPUT = { totalBytes: 0, head: new Uint8Array(), tail: new Uint8Array() };

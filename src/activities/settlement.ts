@@ -1,58 +1,45 @@
 /** Journal -> record: what Postgres stores of a command that is over (pure). */
 import type { CallOutcome } from '../contracts/activities.js';
-import type { CommandStatus } from '../guest/guest.js';
+import type { CommandOutput, CommandStatus } from '../guest/guest.js';
+import type { CallResultFields } from '../store/settle.js';
 
 export interface Settlement {
   readonly outcome: CallOutcome;
   /** Why, where the outcome alone does not say it. */
   readonly reason: string | null;
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-  readonly outputBytes: number;
-  readonly outputHead: Uint8Array;
-  readonly outputTail: Uint8Array;
-  readonly outputHash: string | null;
-  readonly guestStartedAtMs: number | null;
-  readonly guestEndedAtMs: number | null;
+  readonly result: CallResultFields;
   /** For the model and the event log. */
   readonly shown: string;
 }
 
 export type Over = Extract<CommandStatus, { kind: 'finished' | 'void' }>;
 
+/** A command whose machine, or boot, is no more: it may have run there, and nothing of it can run any more. */
+export const GONE: Over = {
+  kind: 'void',
+  reason: 'boot_changed',
+  output: { totalBytes: 0, head: new Uint8Array(), tail: new Uint8Array() },
+};
+
 /** `stoppedAs`: the word for a command that was stopped by us. */
-export function settlementOf(status: CommandStatus, stoppedAs: 'cancelled' | 'interrupted', shown: string): Settlement {
+export function settlementOf(status: Over, stoppedAs: 'cancelled' | 'interrupted', shown: string): Settlement {
   if (status.kind === 'void') {
-    const { output } = status;
-    return {
-      outcome: status.reason === 'stopped_before_start' ? stoppedAs : 'unknown',
-      reason: status.reason,
-      exitCode: null,
-      signal: null,
-      outputBytes: output.totalBytes,
-      outputHead: output.head,
-      outputTail: output.tail,
-      outputHash: null,
-      guestStartedAtMs: null,
-      guestEndedAtMs: null,
-      shown,
-    };
+    const { reason, output } = status;
+    const outcome = reason === 'stopped_before_start' ? stoppedAs : 'unknown';
+    return { outcome, reason, result: fieldsOf(output), shown };
   }
-  if (status.kind !== 'finished') throw new Error('a command that is not over has no settlement');
   const { result } = status;
+  const { exitCode, signal, outputHash, startedAtMs, endedAtMs } = result;
   return {
     outcome: outcomeOf(result, stoppedAs),
     reason: null,
-    exitCode: result.exitCode ?? null,
-    signal: result.signal ?? null,
-    outputBytes: result.output.totalBytes,
-    outputHead: result.output.head,
-    outputTail: result.output.tail,
-    outputHash: result.outputHash,
-    guestStartedAtMs: result.startedAtMs,
-    guestEndedAtMs: result.endedAtMs,
+    result: { exitCode, signal, outputHash, startedAtMs, endedAtMs, ...fieldsOf(result.output) },
     shown,
   };
+}
+
+function fieldsOf({ totalBytes, head, tail }: CommandOutput): CallResultFields {
+  return { outputBytes: totalBytes, outputHead: head, outputTail: tail };
 }
 
 function outcomeOf(

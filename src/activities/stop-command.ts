@@ -4,17 +4,17 @@
  */
 import type { TurnActivities } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
-import type { CommandStatus } from '../guest/guest.js';
 import { renderStatus } from '../guest/tools.js';
 import type { MachineProvider } from '../machines/provider.js';
-import { nextAttachment, settleCall, unsettledCalls, type UnsettledCall } from '../store/calls.js';
+import { nextAttachment, unsettledCalls, type UnsettledCall } from '../store/calls.js';
 import { adoptTurn } from '../store/next-turn.js';
 import { withTransaction, type Store } from '../store/pool.js';
+import { settleCall } from '../store/settle.js';
 import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
 import { toGuestError } from './guest-errors.js';
 import type { Guests } from './guests.js';
 import { machineOfLane } from './ledger.js';
-import { settlementOf, type Over } from './settlement.js';
+import { GONE, settlementOf, type Over } from './settlement.js';
 
 export interface StopDeps {
   readonly store: Store;
@@ -23,12 +23,6 @@ export interface StopDeps {
   readonly log: ActivityLog;
 }
 
-const GONE: Over = {
-  kind: 'void',
-  reason: 'boot_changed',
-  output: { totalBytes: 0, head: new Uint8Array(), tail: new Uint8Array() },
-};
-
 export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand'] {
   const { store, guests } = deps;
 
@@ -36,7 +30,8 @@ export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand']
     const run = laneRun();
     const machine = await machineOfLane(store);
     // The machine that it ran on is no more: nothing can run there.
-    if (machine === undefined || machine.generation !== call.generation || machine.machineId === null) return GONE;
+    if (machine === undefined || machine.generation !== call.submitted.generation || machine.machineId === null)
+      return GONE;
     if (machine.phase === 'failed' || machine.phase === 'destroyed') return GONE;
     const { generation, machineId, ownerNonce } = machine;
     const held = guests.peek(run.workflowId);
@@ -44,9 +39,9 @@ export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand']
     const attachment = await guests.attach(
       run.workflowId,
       { generation, machineId, ownerNonce },
-      { nextNumber: () => nextAttachment(store, run), signal: cancellationSignal() },
+      { nextNumber: async () => (await nextAttachment(store, run)).attachment, signal: cancellationSignal() },
     );
-    return attachment.guest.stop(call.cmdId, { signal: cancellationSignal(), submittedBootId: call.bootId });
+    return attachment.guest.stop(call.cmdId, { signal: cancellationSignal(), submittedBootId: call.submitted.bootId });
   }
 
   /** Attaching would wake a sleeper without the lane knowing: the lane wakes it first. */
@@ -65,7 +60,7 @@ export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand']
       try {
         await withHeartbeat({ phase: 'stop', step: calls[0]?.step ?? 0 }, async () => {
           for (const call of calls) {
-            const status: CommandStatus = await stop(call);
+            const status = await stop(call);
             const { step, index } = call;
             await settleCall(store, {
               ...run,

@@ -73,3 +73,5 @@ export const EMPTY_ANSWERS_MAX = 3;
 export const CONTEXT_TURNS_MAX = 200;
 /** How long a client waits for Temporal to take a signal. */
 export const SIGNAL_TIMEOUT_MS = 10_000;
+/** Bytes that one `read_file` answers. */
+export const READ_FILE_BYTES_MAX = 128 * 1024;
