@@ -28,19 +28,24 @@ export function cancellationSignal(): AbortSignal {
   return Context.current().cancellationSignal;
 }
 
-/** Runs an activity's body: errors become failures, and a cancellation stays one whatever the body made of it. */
-export async function activity<T>(log: ActivityLog, body: () => Promise<T>): Promise<T> {
+/**
+ * Runs an activity's body: errors become failures, and a cancellation stays one whatever the body made of it.
+ * `isLast` ends the retries of an error that is otherwise repeated.
+ */
+export async function activity<T>(
+  log: ActivityLog,
+  body: () => Promise<T>,
+  isLast: (error: unknown) => boolean = () => false,
+): Promise<T> {
   try {
     return await body();
   } catch (error) {
-    const { activityType, attempt } = activityInfo();
-    const { workflowId } = laneRun();
     if (cancellationSignal().aborted) throw new CancelledFailure('activity cancelled');
-    const failure = toFailure(error);
+    const { activityType, attempt } = activityInfo();
     const code = InnkeeperError.is(error) ? error.code : 'INTERNAL';
-    const isBug = code === 'INTERNAL';
-    log[isBug ? 'error' : 'info']({ activityType, attempt, workflowId, code, error }, 'activity failed');
-    throw failure;
+    const fields = { activityType, attempt, workflowId: laneRun().workflowId, code, err: error };
+    log[code === 'INTERNAL' ? 'error' : 'info'](fields, 'activity failed');
+    throw toFailure(error, { isLast: isLast(error) });
   }
 }
 

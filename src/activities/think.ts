@@ -19,7 +19,6 @@ import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
 import { beginStep, storeAnswer, type NewCall } from '../store/steps.js';
 import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
-import { toFailure } from './failure.js';
 import type { Guests } from './guests.js';
 import type { KeepAwake } from './keep-awake.js';
 import { factsOf } from './prompt-facts.js';
@@ -58,35 +57,29 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
     return answer;
   }
 
-  return (input) =>
-    activity(deps.log, async () => {
-      const run = laneRun();
-      const begun = await beginStep(deps.store, { ...run, turnKey: input.turnKey, step: input.step });
-      if (begun.kind === 'closed') return begun;
-      if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
-      let answer: ChatAnswer;
-      try {
-        answer = await ask(input, begun.userId);
-      } catch (error) {
-        if (cancellationSignal().aborted) throw error;
-        throw toFailure(error, { isLast: isLastAttempt(error) });
-      }
-      return storeAnswer(deps.store, {
-        ...run,
-        turnKey: input.turnKey,
-        step: input.step,
-        try: begun.try,
-        answer: {
-          text:
-            answer.finish === 'length' && answer.toolCalls.length === 0 ? answer.content + CUT_NOTE : answer.content,
-          finish: answer.finish,
-          model: answer.model,
-          usage: answer.usage,
-        },
-        calls: answer.toolCalls.map(toNewCall),
-        close: closeOf(answer),
-      });
+  async function think(input: StepInput): Promise<ThinkResult> {
+    const run = laneRun();
+    const begun = await beginStep(deps.store, { ...run, turnKey: input.turnKey, step: input.step });
+    if (begun.kind === 'closed') return begun;
+    if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
+    const answer = await ask(input, begun.userId);
+    return storeAnswer(deps.store, {
+      ...run,
+      turnKey: input.turnKey,
+      step: input.step,
+      try: begun.try,
+      answer: {
+        text: answer.finish === 'length' && answer.toolCalls.length === 0 ? answer.content + CUT_NOTE : answer.content,
+        finish: answer.finish,
+        model: answer.model,
+        usage: answer.usage,
+      },
+      calls: answer.toolCalls.map(toNewCall),
+      close: closeOf(answer),
     });
+  }
+
+  return (input) => activity(deps.log, () => think(input), isLastAttempt);
 }
 
 function isLastAttempt(error: unknown): boolean {
