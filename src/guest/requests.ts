@@ -1,0 +1,41 @@
+/** The runner's verbs as request lines; both channels send the same. */
+import { TERM_GRACE_MS_DEFAULT } from './bounds.js';
+import type { GuestCommand } from './guest.js';
+import { encodeField, encodeLine, journalName } from './wire.js';
+
+/** Submits unless the journal knows the command; answers where it stands. */
+export function runLine(tag: string, command: GuestCommand, submittedBootId: string | undefined): Buffer {
+  return encodeLine(tag, [
+    'run',
+    journalName(command.cmdId),
+    command.bodyHash,
+    submittedBootId ?? '-',
+    String(Math.max(1, Math.round(command.timeoutMs))),
+    String(command.outputHeadBytes),
+    String(command.outputTailBytes),
+    String(TERM_GRACE_MS_DEFAULT),
+    encodeField(command.historyLine ?? ''),
+    encodeField(command.script),
+  ]);
+}
+
+/** How the runner sends kept output: as it is, in base64, or not at all. */
+export type OutputEncoding = 'raw' | 'b64' | 'none';
+
+/** Asks where the command stands. */
+export function statusLine(tag: string, name: string, bootId: string, encoding: OutputEncoding): Buffer {
+  return encodeLine(tag, ['status', name, bootId, encoding]);
+}
+
+/** Asks for a piece of the kept output. */
+export function partLine(tag: string, name: string, range: { offset: number; bytes: number }): Buffer {
+  return encodeLine(tag, ['part', name, String(range.offset), String(range.bytes)]);
+}
+
+export function stopLine(tag: string, name: string, graceMs: number): Buffer {
+  return encodeLine(tag, ['stop', name, String(Math.max(0, Math.round(graceMs)))]);
+}
+
+export function helloLine(tag: string): Buffer {
+  return encodeLine(tag, ['hello', '-']);
+}

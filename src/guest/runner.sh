@@ -1,0 +1,804 @@
+#!/bin/bash
+# The runner: what executes the agent's commands inside a machine, each at most once. Needs bash, coreutils and util-linux.
+#
+# It plays five parts, and this one file holds them all:
+#   serve    the loop behind an attachment's raw terminal: one line in, framed records out
+#   once     the same verbs for one execution, where there are no terminals
+#   run      the runner proper: detached, holds the command's lock for its life, journals started and result
+#   stopper  ends one command: INT, TERM, KILL with gaps, or a tombstone where it never began
+#   (sourced) the prelude of the command's own shell: restores and saves the user's directory and environment
+#
+# Journal, under ~/.innkeeper/journal, by command id: .spec (body), .lock, .started, .out.NNNNNNN (raw output in segments of
+# 1 MiB, middle ones dropped), .kept (head and tail of an output too long to keep), .result, .void (tombstone), .stop (a stop
+# was asked for), .stopped (and is over). Lines beginning "#@" name the protocol's points; tests kill the runner at each.
+
+# ---------------------------------------------------------------- the command's own shell (sourced by bash -c)
+if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
+  set --
+  declare -A __innkeeper_base=()
+  mapfile -d '' -t __innkeeper_names <"/proc/$$/environ"
+  for __innkeeper_name in "${__innkeeper_names[@]}"; do
+    __innkeeper_base[${__innkeeper_name%%=*}]=${__innkeeper_name#*=}
+  done
+
+  # Called by saved contexts.
+  __innkeeper_cd() {
+    builtin cd -- "$1" 2>/dev/null && return
+    builtin cd -- "$HOME" 2>/dev/null
+    printf 'The directory %s is gone; this command starts in %s.\n' "$1" "$PWD" >&2
+  }
+
+  # Writes directory, exported variables and exported functions, as far as they differ from a new shell's. A file without its
+  # last line is no context: that makes the write atomic. Builtins only, whatever options the command has set.
+  __innkeeper_capture() {
+    builtin compgen -e >|"$__innkeeper_out" || return
+    builtin mapfile -t __innkeeper_names <"$__innkeeper_out"
+    declare -A __innkeeper_now=()
+    {
+      for __innkeeper_name in "${__innkeeper_names[@]}"; do
+        __innkeeper_now[$__innkeeper_name]=1
+        case $__innkeeper_name in PWD | OLDPWD | SHLVL | _ | __innkeeper_*) continue ;; esac
+        [[ -v __innkeeper_base[$__innkeeper_name] && ${__innkeeper_base[$__innkeeper_name]} == "${!__innkeeper_name}" ]] && continue
+        builtin declare -p "$__innkeeper_name"
+      done
+      for __innkeeper_name in "${!__innkeeper_base[@]}"; do
+        case $__innkeeper_name in PWD | OLDPWD | SHLVL | _) continue ;; esac
+        [[ -v __innkeeper_now[$__innkeeper_name] ]] || builtin printf 'unset -v %s\n' "$__innkeeper_name"
+      done
+      builtin export -pf
+      if [[ $PWD -ef . ]]; then __innkeeper_name=$PWD; else __innkeeper_name=$(builtin pwd -P); fi
+      builtin printf '__innkeeper_cd %q\n' "$__innkeeper_name"
+      [[ -n ${OLDPWD-} ]] && builtin printf 'OLDPWD=%q\n' "$OLDPWD"
+      builtin printf '#end\n'
+    } >|"$__innkeeper_out"
+  }
+
+  # $1: status of the command; $2: e where the script came to its end, t where it left by exit or a signal. Tells the runner, which
+  # waits on its own input: opening that by path spares the command an inherited descriptor.
+  __innkeeper_end() {
+    { set +euxvnT; } 2>/dev/null
+    trap - DEBUG RETURN ERR
+    [[ -n $__innkeeper_runner ]] || exit "$1"
+    __innkeeper_capture 2>/dev/null
+    if [[ -p /proc/$__innkeeper_runner/fd/0 ]]; then
+      builtin printf '%s' "$2" 2>/dev/null >>"/proc/$__innkeeper_runner/fd/0"
+    fi
+    __innkeeper_runner=
+    [[ $2 == t ]] || exit "$1"
+  }
+
+  # Blocks here, all prepared, until the runner has journalled the start; an end of input means that it died before that.
+  IFS= read -r __innkeeper_spec || exit 0
+  IFS= read -r __innkeeper_out || exit 0
+  IFS= read -r __innkeeper_runner || exit 0
+  exec </dev/null
+  mapfile -t __innkeeper_names <"$__innkeeper_spec"
+  printf -v __innkeeper_script '%b' "${__innkeeper_names[3]}"
+
+  cd -- "$HOME" 2>/dev/null
+  __innkeeper_files=("$HOME"/.innkeeper/context/*)
+  for ((__innkeeper_i = ${#__innkeeper_files[@]} - 1; __innkeeper_i >= 0; __innkeeper_i--)); do
+    mapfile -t __innkeeper_names 2>/dev/null <"${__innkeeper_files[__innkeeper_i]}" || continue
+    [[ ${#__innkeeper_names[@]} -gt 0 && ${__innkeeper_names[-1]} == '#end' ]] || continue
+    # shellcheck disable=SC1090
+    . "${__innkeeper_files[__innkeeper_i]}"
+    break
+  done
+  unset -v __innkeeper_name __innkeeper_names __innkeeper_spec __innkeeper_files __innkeeper_i
+  trap '__innkeeper_end "$?" t' EXIT
+  return 0
+fi
+
+# ---------------------------------------------------------------- shared
+export LC_ALL=C
+unset -v TMOUT BASH_ENV ENV IFS
+set -f
+HOME=${HOME:-~}
+BASE=$HOME/.innkeeper
+JOURNAL=$BASE/journal
+RUNNER=${BASH_SOURCE[0]}
+SEP=$'\037'
+SEGMENT_BYTES=1048576
+EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+SHELL_CODE='. "$1" && eval "$__innkeeper_script"; __innkeeper_end "$?" e'
+umask 022
+read -r BOOT </proc/sys/kernel/random/boot_id
+TAG=-
+SERVE=
+ENCODING=b64
+
+now_ms() { NOW=${EPOCHREALTIME/[.,]/}; NOW=${NOW%???}; }
+
+# A wait without a process: reads, with a time limit, from a pipe that nobody writes.
+IDLE_FD=
+pause() {
+  [[ -n $IDLE_FD ]] || exec {IDLE_FD}<> <(:)
+  read -r -t "$1" -u "$IDLE_FD" _
+}
+
+# One line of key=value tokens that ends in " end" (else it was torn, and is as good as absent) -> array R.
+read_record() {
+  local line token
+  R=()
+  { IFS= read -r line <"$1"; } 2>/dev/null || return 1
+  [[ $line == *' end' ]] || return 1
+  LINE=${line% end}
+  for token in $LINE; do R[${token%%=*}]=${token#*=}; done
+}
+
+# Writes a record so that it is there whole, on disk, or not at all.
+write_record() {
+  printf '%s end\n' "$2" >|"$1.tmp"
+  sync -d "$1.tmp" 2>/dev/null
+  #@ record-written
+  mv -f "$1.tmp" "$1"
+}
+
+# Fields of /proc/PID/stat from the state on -> array F: 0 state, 1 parent, 3 session, 19 start time.
+read_stat() {
+  local line
+  { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  F=(${line##*) })
+}
+
+# True where the lock of command $1 could be had; it is then held as descriptor 9.
+take_lock() {
+  exec 9>>"$JOURNAL/$1.lock" || return 1
+  flock -n 9 && return 0
+  exec 9>&-
+  return 1
+}
+drop_lock() { exec 9>&-; }
+
+# Kept output of command $1 (head $2, tail $3 bytes) -> TOTAL HEADN TAILN KEPT. $4: empty where the output has ended; else it may
+# still grow, and counts up to here: a number of bytes, or "now".
+measure() {
+  local id=$1 head=$2 tail=$3 limit=$4 files text last size first
+  set +f; files=("$JOURNAL/$id".out.*); set -f
+  TOTAL=0 HEADN=0 TAILN=0 KEPT=-
+  [[ -e ${files[0]} ]] || return 0
+  if ((${#files[@]} == 1)) && [[ -z $limit ]] && ! IFS= read -r -d '' text <"${files[0]}"; then
+    TOTAL=${#text} # no NUL byte in it, so its length is the file's
+  else
+    last=${files[-1]}
+    size=$(exec stat -c %s "$last")
+    TOTAL=$((10#${last##*.} * SEGMENT_BYTES + size))
+    [[ $limit == [0-9]* ]] && TOTAL=$limit
+  fi
+  HEADN=$((TOTAL < head ? TOTAL : head))
+  TAILN=$((TOTAL - HEADN < tail ? TOTAL - HEADN : tail))
+  KEPT=${files[0]##*/}
+  if [[ -n $limit ]] || ((TOTAL > head + tail || TOTAL > SEGMENT_BYTES)); then
+    KEPT=$id.kept
+    {
+      head -c "$HEADN" "${files[0]}"
+      if ((TAILN > 0)); then # it lies in the last two segments that count
+        last=$(((TOTAL - 1) / SEGMENT_BYTES)) first=$((last > 0 ? last - 1 : 0))
+        printf -v last "$JOURNAL/$id.out.%07d" "$last"
+        printf -v first "$JOURNAL/$id.out.%07d" "$first"
+        size=$((TOTAL - 10#${first##*.} * SEGMENT_BYTES))
+        [[ $first == "$last" ]] && first=
+        cat ${first:+"$first"} "$last" | head -c "$size" | tail -c "$TAILN"
+      fi
+    } >|"$JOURNAL/$KEPT"
+  fi
+}
+
+hash_kept() {
+  HASH=$EMPTY_SHA256
+  ((HEADN + TAILN > 0)) || return 0
+  read -r HASH _ < <(exec sha256sum "$JOURNAL/$KEPT")
+}
+
+# Segments between the first and the last two are never needed.
+drop_middle() {
+  local files
+  set +f; files=("$JOURNAL/$1".out.*); set -f
+  ((${#files[@]} > 3)) && rm -f "${files[@]:1:${#files[@]}-3}"
+}
+
+# Live processes of session $1 (whose leader began at $2) and their descendants, even where those left it -> TARGETS.
+declare -A TARGETS=()
+find_targets() {
+  local sid=$1 start=$2 dir pid changed
+  local -A parent=() began=() found=()
+  if read_stat "$sid" && [[ ${F[19]} != "$start" ]]; then TARGETS=(); return; fi # the number went to somebody else
+  set +f
+  for dir in /proc/[0-9]*; do
+    pid=${dir#/proc/}
+    read_stat "$pid" || continue
+    [[ ${F[0]} == [ZX] ]] && continue
+    parent[$pid]=${F[1]}
+    began[$pid]=${F[19]}
+    [[ ${F[3]} == "$sid" || ${TARGETS[$pid]-} == "${F[19]}" ]] && found[$pid]=${F[19]}
+  done
+  set -f
+  changed=1
+  while ((changed)); do
+    changed=0
+    for pid in "${!parent[@]}"; do
+      [[ -z ${found[$pid]-} && -n ${found[${parent[$pid]}]-} ]] && found[$pid]=${began[$pid]} && changed=1
+    done
+  done
+  TARGETS=()
+  for pid in "${!found[@]}"; do TARGETS[$pid]=${found[$pid]}; done
+}
+
+# Sends $1 to all targets. A shell that waits for its child acts on INT only after it, and may then go on with the next line: the
+# command's own shell ($2) gets TERM instead. So does whoever ignores INT, as background children of a shell do.
+signal_targets() {
+  local pid lines line argv
+  for pid in "${!TARGETS[@]}"; do
+    if [[ $1 == INT ]]; then
+      if [[ $pid == "$2" ]] && mapfile -d '' -t argv 2>/dev/null <"/proc/$pid/cmdline" && [[ ${argv[2]-} == "$SHELL_CODE" ]]; then
+        kill -TERM "$pid" 2>/dev/null
+        continue
+      fi
+      mapfile -t lines 2>/dev/null <"/proc/$pid/status"
+      for line in "${lines[@]}"; do
+        [[ $line == SigIgn:* ]] && ((0x${line##*[[:space:]]} & 2)) && kill -TERM "$pid" 2>/dev/null
+      done
+    fi
+    kill "-$1" "$pid" 2>/dev/null
+  done
+}
+
+# Ends session $1 (leader began at $2) with $3 seconds between INT, TERM and KILL; returns when nothing of it is left.
+end_session() {
+  local sid=$1 start=$2 grace=$3 signal began deadline wait
+  [[ -n $sid ]] || return 0
+  TARGETS=()
+  for signal in ${4:-INT TERM KILL}; do
+    find_targets "$sid" "$start"
+    ((${#TARGETS[@]} == 0)) && return 0
+    signal_targets "$signal" "$sid"
+    now_ms; began=$NOW deadline=$((NOW + grace)) wait=0.004
+    [[ $signal == KILL ]] && deadline=$((NOW + 10000))
+    while :; do
+      pause "$wait"
+      find_targets "$sid" "$start"
+      ((${#TARGETS[@]} == 0)) && return 0
+      now_ms
+      ((NOW >= deadline || NOW < began)) && break
+      ((NOW - began > 40)) && wait=0.05
+      [[ $signal == KILL ]] && signal_targets KILL "$sid" # those that were born meanwhile
+    done
+  done
+}
+
+# Settles command $1 without a result, for reason $2. The caller holds its lock.
+settle() {
+  local id=$1 began
+  local -A R=()
+  if [[ $2 == runner_died ]] && read_record "$JOURNAL/$id.started"; then
+    end_session "${R[sid]}" "${R[sidstart]}" 0 KILL
+    now_ms; began=$NOW
+    while [[ -e /proc/${R[capper]:-none} ]] && ((NOW - began < 500)); do pause 0.01; now_ms; done
+  fi
+  measure "$id" "${R[headmax]:-65536}" "${R[tailmax]:-65536}" now
+  #@ before-void
+  write_record "$JOURNAL/$id.void" "reason=$2 total=$TOTAL head=$HEADN tail=$TAILN kept=$KEPT"
+}
+
+# ---------------------------------------------------------------- run: the runner proper
+# Input: one line "id hash attachment owner", then, from the command's shell, how it ended. Started in a session of its own, and
+# prepared as far as can be before it knows its command, so that a command starts within a few milliseconds.
+run_command() {
+  local id hash attachment owner go leader spec started tick=0.1 mark= status signal= exit= timedout=0 stopped=0
+  trap '' HUP INT QUIT TERM PIPE TSTP
+  cd /
+  close_inherited
+
+  # The capper: keeps the command's output, in segments. It outlives the command where background processes still write.
+  coproc CAP { IFS= read -r id || exit; exec split -b "$SEGMENT_BYTES" -a 7 -d - "$JOURNAL/$id.out."; } 2>/dev/null
+  local capper=$CAP_PID
+  exec 8>&"${CAP[1]}" 7<&"${CAP[0]}"
+  exec {CAP[1]}>&- {CAP[0]}<&-
+
+  # The command's shell, in a session of its own: stdin is a pipe until it may begin, then /dev/null. Signals are reset, since
+  # this shell ignores them, and what is ignored stays so in a child.
+  local environment=("HOME=$HOME" "PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
+    "USER=${USER:-root}" "LOGNAME=${LOGNAME:-${USER:-root}}" SHELL=/bin/bash "LANG=${LANG:-C.UTF-8}" TERM=dumb
+    PAGER=cat GIT_PAGER=cat MANPAGER=cat SYSTEMD_PAGER=cat GIT_TERMINAL_PROMPT=0 DEBIAN_FRONTEND=noninteractive
+    PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1)
+  local name
+  for name in TZ http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR \
+    NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE PIP_INDEX_URL NPM_CONFIG_REGISTRY; do
+    [[ -n ${!name-} ]] && environment+=("$name=${!name}")
+  done
+  exec {go}> >(exec 7<&- >&8 2>&8 8>&- env -i --default-signal "${environment[@]}" setsid bash -c "$SHELL_CODE" bash "$RUNNER")
+  leader=$!
+
+  IFS=' ' read -r id hash attachment owner || exit 0
+  exec {tell}>/proc/self/fd/0 # keeps the input open: from here on it carries the end of the command
+  #@ assigned
+  printf '%s\n' "$id" >&8
+  exec 8>&-
+
+  take_lock "$id" || exit 0
+  #@ locked
+  [[ -e $JOURNAL/$id.void || -e $JOURNAL/$id.result || -e $JOURNAL/$id.started ]] && exit 0
+  mapfile -t spec 2>/dev/null <"$JOURNAL/$id.spec"
+  [[ ${spec[4]-} == end && ${spec[0]} == "$hash" ]] || exit 0
+  check_owner "$owner" "$attachment" || exit 0
+  local limits=(${spec[1]})
+
+  read_stat "$leader" || exit 0
+  now_ms; started=$NOW
+  printf 'boot=%s sid=%s sidstart=%s runner=%s capper=%s at=%s headmax=%s tailmax=%s attachment=%s end\n' "$BOOT" "$leader" \
+    "${F[19]}" "$BASHPID" "$capper" "$started" "${limits[1]}" "${limits[2]}" "$attachment" >"$JOURNAL/$id.started"
+  local sidstart=${F[19]}
+  #@ started-unsynced
+  sync -d "$JOURNAL/$id.started" 2>/dev/null
+  #@ started
+  [[ -n ${spec[2]} ]] && printf '%b\n' "${spec[2]}" >>"$HOME/.bash_history"
+
+  local contexts=() context=1
+  set +f; contexts=("$BASE/context"/*); set -f
+  [[ -e ${contexts[-1]} ]] && name=${contexts[-1]##*/} && context=$((10#${name%%-*} + 1))
+  printf -v context '%s/context/%010d-%s' "$BASE" "$context" "$id"
+  printf '%s\n%s\n%s\n' "$JOURNAL/$id.spec" "$context" "$BASHPID" >&"$go"
+  exec {go}>&-
+  #@ released
+
+  # Waits for the end of the command's own process; meanwhile keeps the output short and the time limit.
+  local uptime before elapsed=0 rounds=(INT TERM KILL) next=${limits[0]} delta got
+  read -r before _ </proc/uptime; before=$((10#${before/./}0))
+  while kill -0 "$leader" 2>/dev/null; do
+    got=
+    if read -r -t "$tick" -n 1 got; then
+      [[ $got == [et] ]] && mark=$got
+      tick=0.001
+      continue
+    fi
+    case $tick in 0.001) tick=0.003 ;; 0.003) tick=0.01 ;; 0.01) tick=0.03 ;; *) tick=0.1 ;; esac
+    read -r uptime _ </proc/uptime; uptime=$((10#${uptime/./}0))
+    delta=$((uptime - before)) before=$uptime
+    ((elapsed += delta > 5000 ? 100 : delta)) # a jump is a machine that was frozen: that time is not the command's
+    drop_middle "$id"
+    if ((elapsed >= next && ${#rounds[@]} > 0)); then
+      timedout=1
+      find_targets "$leader" "$sidstart"
+      signal_targets "${rounds[0]}" "$leader"
+      rounds=("${rounds[@]:1}")
+      ((next += ${limits[3]}))
+    fi
+  done
+  wait "$leader"
+  status=$?
+  now_ms; local ended=$NOW
+  ((timedout)) && end_session "$leader" "$sidstart" "${limits[3]}" "${rounds[*]:-KILL}"
+  if read -r -t 0.001 -n 1 got && [[ $got == [et] ]]; then mark=$got; fi
+  #@ ended
+
+  # All that the command wrote is ahead of the pipe's end, or, where others hold the pipe open, ahead of a mark written now.
+  local drained=1 limit=
+  if read -r -t 0.05 -n 1 -u 7 _ || (($? > 128)); then
+    drained=0 limit=now
+    find_mark "$id" "$capper"
+  fi
+  measure "$id" "${limits[1]}" "${limits[2]}" "$limit"
+  hash_kept
+
+  exit=$status
+  [[ -e $JOURNAL/$id.stop && $mark != e ]] && stopped=1
+  if ((status > 128)) && [[ -z $mark || ($mark == t && $((stopped + timedout)) -gt 0) ]] && signal=$(kill -l "$status" 2>/dev/null); then
+    exit= signal=SIG${signal#SIG}
+  else
+    signal=
+  fi
+  write_record "$JOURNAL/$id.result" "exit=$exit signal=$signal timedout=$timedout stopped=$stopped started=$started ended=$ended \
+total=$TOTAL head=$HEADN tail=$TAILN hash=$HASH kept=$KEPT"
+  #@ result
+  tell_serve
+  drop_lock
+
+  mapfile -t spec 2>/dev/null <"$context"
+  [[ ${#spec[@]} -eq 0 || ${spec[-1]} == '#end' ]] || rm -f "$context"
+  ((${#contexts[@]} > 12)) && rm -f "${contexts[@]:0:${#contexts[@]}-4}"
+  set +f; spec=("$JOURNAL/$id".out.*); set -f
+  [[ $KEPT == "$id.kept" ]] && ((drained)) && rm -f "${spec[@]}"
+  ((drained)) && exit 0
+  # Background processes still write: keep the disk from filling, without a lock, until the last of them is gone.
+  exec 0</dev/null {tell}>&-
+  while read -r -t 2 -n 1 -u 7 _ || (($? > 128)); do drop_middle "$id"; done
+  exit 0
+}
+
+# Writes a mark into the output of command $1 (capper $2) and waits until it is through -> limit: bytes ahead of it.
+find_mark() {
+  local id=$1 mark=$'\n\036'"mark-$BASHPID-$RANDOM$RANDOM"$'\036' tries=0 files parts part offset
+  printf '%s' "$mark" >>"/proc/$2/fd/0" || return
+  while ((tries++ < 40)); do
+    set +f; files=("$JOURNAL/$id".out.*); set -f
+    ((${#files[@]} > 2)) && files=("${files[@]: -2}")
+    offset=$((10#${files[0]##*.} * SEGMENT_BYTES))
+    mapfile -d '' -t parts < <(exec cat "${files[@]}" 2>/dev/null)
+    for part in "${parts[@]}"; do
+      if [[ $part == *"$mark"* ]]; then
+        part=${part%%"$mark"*}
+        limit=$((offset + ${#part}))
+        return
+      fi
+      ((offset += ${#part} + 1))
+    done
+    pause 0.02
+  done
+}
+
+# Wakes the loop that serves the terminal, if one does.
+tell_serve() {
+  local pid argv
+  { read -r pid <"$BASE/serve"; } 2>/dev/null || return
+  mapfile -d '' -t argv 2>/dev/null <"/proc/$pid/cmdline" && [[ ${argv[2]-} == serve ]] && kill -USR1 "$pid" 2>/dev/null
+}
+
+# Whatever was open in who started this process is no business of a command.
+close_inherited() {
+  local fd
+  set +f
+  for fd in /proc/self/fd/*; do
+    fd=${fd##*/}
+    ((fd > 2 && fd < 255)) && [[ -e /proc/self/fd/$fd ]] && exec {fd}>&-
+  done
+  set -f
+}
+
+# $1 owner nonce, $2 attachment. Refuses what is not the owner's, and what a higher attachment has fenced out.
+check_owner() {
+  local owner= highest=0
+  { read -r owner <"$BASE/owner"; } 2>/dev/null
+  { read -r highest <"$BASE/attachment"; } 2>/dev/null
+  if [[ $owner != "$1" ]]; then REFUSAL=owner; return 1; fi
+  if (($2 < highest)); then REFUSAL=fenced; return 1; fi
+}
+
+# ---------------------------------------------------------------- verbs
+# Frame: \036 tag kind id meta… body=N enc=E \037 body \035 tag \n. Only the length tells where the body ends.
+emit() { printf '\036%s %s %s %s body=0 enc=raw \037\035%s\n' "$TAG" "$1" "$2" "$3" "$TAG"; }
+
+# Frame of kind $1 with the record at hand (R, LINE) of command $2, and its kept output.
+emit_record() {
+  local kind=$1 id=$2 bytes=$((${R[head]} + ${R[tail]})) text='' file=$JOURNAL/${R[kept]}
+  if ((bytes == 0)) || [[ $ENCODING == none ]]; then
+    emit "$kind" "$id" "$LINE"
+  elif [[ $ENCODING == b64 ]]; then
+    printf '\036%s %s %s %s body=%s enc=b64 \037' "$TAG" "$kind" "$id" "$LINE" $(((bytes + 2) / 3 * 4))
+    head -c "$bytes" "$file" | base64 -w 0
+    printf '\035%s\n' "$TAG"
+  elif ((bytes <= 16384)) && ! IFS= read -r -d '' text <"$file" && ((${#text} >= bytes)); then
+    printf '\036%s %s %s %s body=%s enc=raw \037%s\035%s\n' "$TAG" "$kind" "$id" "$LINE" "$bytes" "${text:0:bytes}" "$TAG"
+  else
+    printf '\036%s %s %s %s body=%s enc=raw \037' "$TAG" "$kind" "$id" "$LINE" "$bytes"
+    head -c "$bytes" "$file"
+    printf '\035%s\n' "$TAG"
+  fi
+}
+
+# Where command $1 stands -> STATE: absent, spec, started, result or void (the latter two with R and LINE).
+declare -A R=()
+look() {
+  if read_record "$JOURNAL/$1.result"; then STATE=result
+  elif read_record "$JOURNAL/$1.void"; then STATE=void
+  elif [[ -e $JOURNAL/$1.started ]]; then STATE=started; read_record "$JOURNAL/$1.started"
+  else STATE=absent
+  fi
+}
+
+# As look, and settles what can have no result any more. $2: boot id stored at the first submission, or "-".
+look_and_settle() {
+  look "$1"
+  if [[ $STATE == started ]]; then
+    if [[ -n ${R[boot]-} && ${R[boot]} != "$BOOT" ]]; then
+      settle_locked "$1" boot_changed
+    elif take_lock "$1"; then
+      look "$1"
+      [[ $STATE == started ]] && settle "$1" runner_died
+      drop_lock
+      look "$1"
+    fi
+  elif [[ $STATE == absent && $2 != - && $2 != "$BOOT" ]]; then
+    settle_locked "$1" disk_rolled_back
+  fi
+}
+settle_locked() {
+  if take_lock "$1"; then
+    look "$1"
+    [[ $STATE == started || $STATE == absent ]] && settle "$1" "$2"
+    drop_lock
+    look "$1"
+  fi
+}
+
+# Bytes that the capper of the record at hand has written so far; 0 where the kernel does not tell.
+output_bytes() {
+  local line lines=()
+  BYTES=0
+  mapfile -t lines 2>/dev/null <"/proc/${R[capper]:-none}/io"
+  for line in "${lines[@]}"; do [[ $line == wchar:* ]] && BYTES=${line#wchar: }; done
+}
+
+answer() {
+  case $STATE in
+    result | void) emit_record "$STATE" "$1" ;;
+    started) output_bytes; emit running "$1" "bytes=$BYTES" ;;
+    *) emit absent "$1" '' ;;
+  esac
+}
+
+declare -A WATCHED=() STOPPING=()
+SPARE= SPARE_PID=
+
+start_spare() {
+  exec {SPARE}> >(exec setsid bash "$RUNNER" run >/dev/null 2>&1)
+  SPARE_PID=$!
+}
+
+# run: id hash boot timeoutMs head tail graceMs history script
+verb_run() {
+  local id=$1 hash=$2 boot=$3 limits="$4 $5 $6 $7" history=$8 script=$9 spec=()
+  mapfile -t spec 2>/dev/null <"$JOURNAL/$id.spec"
+  if [[ ${spec[4]-} == end && ${spec[0]} != "$hash" ]]; then emit refused "$id" reason=conflict; return; fi
+  look_and_settle "$id" "$boot"
+  if [[ $STATE == absent ]]; then
+    if [[ ${spec[4]-} != end ]]; then
+      [[ -d $JOURNAL && -d $BASE/context ]] || mkdir -p "$JOURNAL" "$BASE/context"
+      printf '%s\n%s\n%s\n%s\nend\n' "$hash" "$limits" "$history" "$script" >|"$JOURNAL/$id.spec"
+    fi
+    submit "$id" "$hash"
+    emit running "$id" bytes=0
+    WATCHED[$id]=0
+    return
+  fi
+  answer "$id"
+  [[ $STATE == started ]] && WATCHED[$id]=0
+}
+
+submit() {
+  [[ -n $SPARE ]] && kill -0 "$SPARE_PID" 2>/dev/null || start_spare
+  printf '%s %s %s %s\n' "$1" "$2" "$ATTACHMENT" "$OWNER" >&"$SPARE"
+  exec {SPARE}>&-
+  SPARE=
+}
+
+# status: id boot encoding (raw, b64, or none: the record without the output)
+verb_status() {
+  local ENCODING=$3
+  look_and_settle "$1" "$2"
+  answer "$1"
+  [[ $STATE == started ]] && WATCHED[$1]=0
+}
+
+# part: id offset bytes, of the kept output; for answers that are cut short on their way
+verb_part() {
+  look "$1"
+  [[ $STATE == result || $STATE == void ]] || { emit absent "$1" ''; return; }
+  local bytes=$((${R[head]} + ${R[tail]} - $2))
+  ((bytes = bytes < $3 ? bytes : $3))
+  printf '\036%s part %s offset=%s body=%s enc=b64 \037' "$TAG" "$1" "$2" $(((bytes + 2) / 3 * 4))
+  tail -c +$(($2 + 1)) "$JOURNAL/${R[kept]}" | head -c "$bytes" | base64 -w 0
+  printf '\035%s\n' "$TAG"
+}
+
+# stop: id graceMs
+verb_stop() {
+  look "$1"
+  if [[ $STATE == result || $STATE == void ]] && [[ -e $JOURNAL/$1.stopped || ! -e $JOURNAL/$1.stop ]]; then
+    emit_record "stopped-$STATE" "$1"
+    return
+  fi
+  if [[ -z ${STOPPING[$1]-} ]] || ! kill -0 "${STOPPING[$1]}" 2>/dev/null; then
+    ([[ -n $SPARE ]] && exec {SPARE}>&-; stop_command "$1" "$2"; tell_serve) </dev/null >/dev/null 2>&1 &
+    STOPPING[$1]=$!
+  fi
+  emit stopping "$1" ''
+}
+
+stop_command() {
+  local id=$1 grace=$2 tries=0
+  trap '' HUP INT TERM
+  : >>"$JOURNAL/$id.stop"
+  while :; do
+    look "$id"
+    case $STATE in result | void) break ;; esac
+    if take_lock "$id"; then
+      look "$id"
+      if [[ $STATE == started && -n ${R[boot]-} && ${R[boot]} != "$BOOT" ]]; then settle "$id" boot_changed
+      elif [[ $STATE == started ]]; then settle "$id" runner_died
+      elif [[ $STATE == absent ]]; then settle "$id" stopped_before_start
+      fi
+      drop_lock
+    elif [[ $STATE == started && -n ${R[sid]-} ]]; then
+      end_session "${R[sid]}" "${R[sidstart]}" "$grace"
+      [[ -p /proc/${R[runner]}/fd/0 ]] && printf s 2>/dev/null >>"/proc/${R[runner]}/fd/0"
+      tries=0
+      while [[ ! -e $JOURNAL/$id.result ]] && ((tries++ < 200)); do
+        pause 0.01
+        ((tries % 20)) || { take_lock "$id" && drop_lock && break; } # the runner died as well
+      done
+    else
+      pause 0.01 # a runner between its lock and its start
+    fi
+  done
+  : >|"$JOURNAL/$id.stopped"
+}
+
+# After a wake-up: says what has come to its end, and how far the rest is.
+look_around() {
+  local id
+  for id in "${!WATCHED[@]}"; do
+    look "$id"
+    case $STATE in
+      result | void)
+        emit_record "$STATE" "$id"
+        unset -v "WATCHED[$id]"
+        ;;
+      started)
+        output_bytes
+        ((BYTES == WATCHED[$id])) || emit running "$id" "bytes=$BYTES"
+        WATCHED[$id]=$BYTES
+        ;;
+    esac
+  done
+  for id in "${!STOPPING[@]}"; do
+    [[ -e $JOURNAL/$id.stopped ]] || continue
+    look "$id"
+    emit_record "stopped-$STATE" "$id"
+    unset -v "STOPPING[$id]"
+  done
+  [[ -n $SPARE ]] || start_spare
+}
+
+# One line: tag, byte count, fields separated by \037 (the last is a dot), tag -> FIELDS. Anything else is noise, or torn, and will
+# be asked again.
+parse_line() {
+  local line=$1 length
+  [[ $line == "$TAG "* && $line == *" $TAG" ]] || return 1
+  line=${line#"$TAG "}
+  length=${line%% *}
+  line=${line#* }
+  line=${line%" $TAG"}
+  [[ ${#line} == "$length" ]] || return 1
+  IFS=$SEP
+  FIELDS=($line)
+  unset -v IFS
+}
+
+# Answers the line in FIELDS.
+handle() {
+  local id=${FIELDS[1]}
+  if ! check_owner "$OWNER" "$ATTACHMENT"; then
+    emit refused "$id" "reason=$REFUSAL"
+    FENCED=1
+    return
+  fi
+  case ${FIELDS[0]} in
+    run) verb_run "${FIELDS[@]:1}" ;;
+    status) verb_status "${FIELDS[@]:1}" ;;
+    stop) verb_stop "${FIELDS[@]:1}" ;;
+    part) verb_part "${FIELDS[@]:1}" ;;
+  esac
+}
+
+# Makes the attachment ours -> prints hello, or says why not. Higher numbers fence out lower ones.
+say_hello() {
+  local owner= highest=0 old argv files
+  [[ -d $JOURNAL && -d $BASE/context ]] || mkdir -p "$JOURNAL" "$BASE/context"
+  exec 9>>"$BASE/attach.lock"
+  flock -w 5 9
+  if ! { read -r owner <"$BASE/owner"; } 2>/dev/null; then
+    printf '%s\n' "$OWNER" >|"$BASE/owner.tmp" && sync -d "$BASE/owner.tmp" && mv -f "$BASE/owner.tmp" "$BASE/owner"
+    owner=$OWNER
+  fi
+  { read -r highest <"$BASE/attachment"; } 2>/dev/null
+  if [[ $owner != "$OWNER" ]]; then emit refused - reason=owner; return 1; fi
+  if ((ATTACHMENT < highest)); then emit refused - reason=fenced; return 1; fi
+  if ((ATTACHMENT > highest)); then
+    printf '%s\n' "$ATTACHMENT" >|"$BASE/attachment.tmp" && mv -f "$BASE/attachment.tmp" "$BASE/attachment"
+  fi
+  if [[ $1 == serve ]]; then
+    if { read -r old <"$BASE/serve"; } 2>/dev/null && [[ $old != "$$" ]] && mapfile -d '' -t argv 2>/dev/null <"/proc/$old/cmdline" \
+      && [[ ${argv[2]-} == serve ]]; then
+      kill -HUP "$old" 2>/dev/null
+    fi
+    printf '%s\n' "$$" >|"$BASE/serve"
+  fi
+  exec 9>&-
+  printf '\036%s hello - boot=%s body=%s enc=raw \037%s\035%s\n' "$TAG" "$BOOT" "${#HOME}" "$HOME" "$TAG"
+}
+
+# The oldest commands leave the journal once there are many.
+prune() {
+  local specs id
+  set +f; specs=("$JOURNAL"/*.spec); set -f
+  ((${#specs[@]} > 2000)) || return
+  while IFS= read -r id; do
+    id=${id%.spec}
+    set +f; rm -f "$JOURNAL/$id".*; set -f
+  done < <(cd "$JOURNAL" && set +f && ls -1tr -- *.spec | head -n -1000)
+}
+
+# serve TAG OWNER ATTACHMENT IDLE_SECONDS
+serve() {
+  TAG=$1 OWNER=$2 ATTACHMENT=$3 ENCODING=raw FENCED=0
+  local idle_max=$4 part buffer='' pending=0 quiet=0 tick status
+  stty raw -echo
+  trap '' PIPE
+  trap 'exit 0' HUP TERM
+  trap 'pending=1' USR1 # a command is over; no more may be done here, since it may interrupt a read
+  say_hello serve || exit 0
+  prune </dev/null >/dev/null 2>&1 &
+  start_spare
+  while ((!FENCED)); do
+    tick=60
+    ((${#WATCHED[@]} + ${#STOPPING[@]})) && tick=0.5
+    if ((pending)); then
+      pending=0
+      look_around
+      continue
+    fi
+    set -o posix # only so does a signal end a read (what it had read is then lost, and asked again)
+    IFS= read -r -t "$tick" part
+    status=$?
+    set +o posix
+    if ((status == 0)); then
+      parse_line "$buffer$part" && handle
+      buffer='' quiet=0
+    elif ((pending)); then
+      buffer=''
+    elif ((status > 128)); then
+      buffer+=$part
+      [[ $tick == 60 ]] && ((quiet += 60))
+      ((quiet >= idle_max)) && exit 0
+      look_around
+    else
+      exit 0 # the terminal is gone
+    fi
+  done
+}
+
+# once TAG OWNER ATTACHMENT WAIT_MS < line: one verb by one execution; waits that long for the end of what it asked about.
+once() {
+  TAG=$1 OWNER=$2 ATTACHMENT=$3 FENCED=0
+  local wait=$4 line id
+  trap '' PIPE
+  IFS= read -r line
+  parse_line "$line" || return
+  id=${FIELDS[1]}
+  case ${FIELDS[0]} in
+    hello) say_hello once ;;
+    stop)
+      handle
+      ((${#STOPPING[@]})) || return
+      builtin wait "${STOPPING[$id]}"
+      verb_stop "${FIELDS[@]:1}"
+      ;;
+    *)
+      handle
+      ((${#WATCHED[@]})) || return
+      wait_for_end "$id" "$wait"
+      verb_status "$id" - b64
+      ;;
+  esac
+}
+
+# Waits, without polling once it runs, until command $1 is over or $2 ms have passed.
+wait_for_end() {
+  local tries=0
+  while [[ ! -e $JOURNAL/$1.started && ! -e $JOURNAL/$1.void ]] && ((tries++ < 100)); do pause 0.01; done
+  local seconds
+  printf -v seconds '%d.%03d' $(($2 / 1000)) $(($2 % 1000))
+  [[ -e $JOURNAL/$1.started ]] && flock -w "$seconds" "$JOURNAL/$1.lock" true
+}
+
+main() {
+  local part=$1
+  shift
+  case $part in
+    run) run_command ;;
+    serve) serve "$@" ;;
+    once) once "$@" ;;
+  esac
+}
+main "$@"
+exit
