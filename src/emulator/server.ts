@@ -80,9 +80,14 @@ function writeError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
+  // Bytes, so that no charset is added to the media type.
   const wire = error instanceof WireError ? error : toWireError(context, error, request);
   request.trace = { route: 'unknown', ...request.trace, errorCode: wire.code };
-  return reply.code(wire.status).headers(wire.headers).type(wire.contentType).send(JSON.stringify(wire.body));
+  return reply
+    .code(wire.status)
+    .headers(wire.headers)
+    .type(wire.contentType)
+    .send(Buffer.from(JSON.stringify(wire.body)));
 }
 
 function toWireError(context: EmulatorContext, error: FastifyError, request: FastifyRequest): WireError {

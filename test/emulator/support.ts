@@ -48,6 +48,11 @@ export class TestEmulator {
     return emulator;
   }
 
+  /** Talks to an emulator that runs elsewhere. */
+  static over(running: RunningEmulator, dataDir: string, profile: Profile): TestEmulator {
+    return new TestEmulator(running, dataDir, profile);
+  }
+
   /** Stops it and removes its data. */
   async stop(): Promise<void> {
     await this.running.close();

@@ -2,9 +2,8 @@
  * Directories of the emulator's data folder, and the files every sandbox shares. A machine has `home/` (survives a
  * cold sleep), `boot/` (everything else that a guest may write; made anew at each cold boot) and `snapshot/`.
  */
-import { accessSync, chmodSync, constants, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, copyFileSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { INIT_SCRIPT } from './init-script.js';
 
 export interface MachinePaths {
   root: string;
@@ -30,7 +29,9 @@ export function prepareLayout(dataDir: string): DataLayout {
     chmodSync(dir, 0o711);
   }
   const initScript = join(systemDir, 'init.pl');
-  writeFileSync(initScript, INIT_SCRIPT, { mode: 0o644 });
+  // A copy, because a guest's uid may be unable to reach the program's own folder.
+  copyFileSync(new URL('./init.pl', import.meta.url), initScript);
+  chmodSync(initScript, 0o644);
   const canary = join(systemDir, 'host-canary');
   writeFileSync(canary, 'guests must never see this file\n', { mode: 0o644 });
   return {

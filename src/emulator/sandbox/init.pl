@@ -1,9 +1,6 @@
-/**
- * The program that is process 1 of every sandbox, as text: Perl, because `perl-base` is essential on Debian and starts
- * in 20 ms. It reaps zombies, starts commands (on pipes or on a terminal of the guest's own devpts), and carries all
- * their bytes over one inherited socket (fd 3), framed as `protocol.ts` says. No policy: the emulator decides.
- */
-export const INIT_SCRIPT = String.raw`
+# Process 1 of every sandbox. Perl, because perl-base is essential on Debian and starts in 20 ms. It reaps zombies, starts commands
+# (on pipes, or on a terminal of the guest's own devpts), and carries all their bytes over one inherited socket (fd 3), framed as
+# protocol.ts says. No policy here: the emulator decides.
 use strict; use warnings; no warnings 'exec';
 use POSIX ();
 use Fcntl qw(F_GETFL F_SETFL F_SETFD FD_CLOEXEC O_NONBLOCK O_RDWR O_NOCTTY);
@@ -230,4 +227,3 @@ while (1) {
   }
   reap();
 }
-`;
