@@ -1,201 +1,185 @@
-/** The tools that the model is offered, and their compilation to scripts that the runner journals like any command (pure). */
-import {
-  COMMAND_TIMEOUT_MS_DEFAULT,
-  COMMAND_TIMEOUT_MS_MAX,
-  READ_FILE_BYTES_MAX,
-  TOOL_ARGUMENTS_BYTES_MAX,
-} from '../contracts/limits.js';
+/**
+ * The tools that the model is given, and how a call of one becomes a script for the machine. Compiling is pure and stable: a
+ * stored call compiles to the same script on every attempt, or its body hash would conflict.
+ */
+import { COMMAND_TIMEOUT_MS_DEFAULT, COMMAND_TIMEOUT_MS_MAX, MODEL_OUTPUT_BYTES_MAX } from '../contracts/limits.js';
+import { readFileScript, writeFileScript } from './file-scripts.js';
 
 export { bodyHash } from './body-hash.js';
-export { renderStatus } from './render.js';
+export { renderStatus } from './render-output.js';
 
-/** Structurally a tool of the model's port. */
+/** Lines that `read_file` shows when the model does not say how many. */
+const READ_LINES_DEFAULT = 2_000;
+const READ_LINES_MAX = 1_000_000;
+const TITLE_CHARACTERS_MAX = 120;
+const PATH_BYTES_MAX = 4_096;
+const TIMEOUT_SECONDS_DEFAULT = COMMAND_TIMEOUT_MS_DEFAULT / 1_000;
+const TIMEOUT_SECONDS_MAX = COMMAND_TIMEOUT_MS_MAX / 1_000;
+
 export interface ToolDefinition {
   readonly name: string;
   readonly description: string;
+  /** JSON Schema of the arguments. */
   readonly parameters: Readonly<Record<string, unknown>>;
 }
+
+export const toolDefinitions: readonly ToolDefinition[] = [
+  {
+    name: 'bash',
+    description:
+      'Runs a command with bash on your machine and returns its output and exit code. The directory and exported variables ' +
+      'carry over from command to command. There is no terminal: standard input is empty, so use flags that answer prompts. ' +
+      'Start servers in the background with their output sent to a file. Long output is shortened in the middle.',
+    parameters: {
+      type: 'object',
+      properties: {
+        command: { type: 'string', description: 'The command or script to run.' },
+        timeout: {
+          type: 'number',
+          description: `Time limit in seconds; ${TIMEOUT_SECONDS_DEFAULT} when left out, at most ${TIMEOUT_SECONDS_MAX}.`,
+        },
+      },
+      required: ['command'],
+      additionalProperties: false,
+    },
+  },
+  {
+    name: 'write_file',
+    description:
+      'Writes a text file on your machine, whole: it is created with its folders, or replaced. The content is taken as it is.',
+    parameters: {
+      type: 'object',
+      properties: {
+        path: { type: 'string', description: 'Absolute, relative to the current directory, or beginning with ~/.' },
+        content: { type: 'string', description: 'The complete content of the file.' },
+      },
+      required: ['path', 'content'],
+      additionalProperties: false,
+    },
+  },
+  {
+    name: 'read_file',
+    description: `Reads a text file on your machine. At most ${MODEL_OUTPUT_BYTES_MAX / 1024} KiB are shown at once: use offset and limit for more.`,
+    parameters: {
+      type: 'object',
+      properties: {
+        path: { type: 'string', description: 'Absolute, relative to the current directory, or beginning with ~/.' },
+        offset: { type: 'integer', description: 'First line to show, counted from 1.' },
+        limit: { type: 'integer', description: `Number of lines to show; ${READ_LINES_DEFAULT} when left out.` },
+      },
+      required: ['path'],
+      additionalProperties: false,
+    },
+  },
+];
 
 export type CompiledCall =
   | {
       readonly ok: true;
       readonly script: string;
+      /** Line for ~/.bash_history; undefined for tools that are not commands of the user's shell. */
       readonly historyLine: string | undefined;
       readonly timeoutMs: number;
-      /** One line for people: the command's text, or what is done to which file. */
+      /** One short line that tells a person what the call does. */
       readonly title: string;
     }
-  /** What to tell the model, so that it can do better. */
+  /** `problem` is a sentence for the model. */
   | { readonly ok: false; readonly problem: string };
 
-type Compiled = Extract<CompiledCall, { ok: true }>;
+/** Checks a call of the model and makes it a script; never throws. */
+export function compileToolCall(name: string, argumentsJson: string): CompiledCall {
+  const definition = toolDefinitions.find((tool) => tool.name === name);
+  if (definition === undefined) {
+    const known = toolDefinitions.map((tool) => tool.name).join(', ');
+    return problem(`There is no tool named ${JSON.stringify(name.slice(0, 100))}. The tools are: ${known}.`);
+  }
+  const parsed = parseArguments(argumentsJson);
+  if (typeof parsed === 'string') return problem(parsed);
+  const allowed = Object.keys(definition.parameters['properties'] as object);
+  const extra = Object.keys(parsed).find((key) => !allowed.includes(key));
+  if (extra !== undefined) {
+    return problem(`${name} has no argument ${JSON.stringify(extra)}. Its arguments are: ${allowed.join(', ')}.`);
+  }
+  if (name === 'bash') return compileBash(parsed);
+  return name === 'write_file' ? compileWrite(parsed) : compileRead(parsed);
+}
+
 type Arguments = Readonly<Record<string, unknown>>;
 
-interface Tool {
-  readonly definition: ToolDefinition;
-  compile(args: Arguments): Compiled | string;
+function compileBash({ command, timeout }: Arguments): CompiledCall {
+  if (typeof command !== 'string' || command.trim() === '') {
+    return problem('The argument "command" must be text that is not empty.');
+  }
+  if (command.includes('\0')) return problem('A command cannot contain the NUL character.');
+  const seconds = timeout ?? TIMEOUT_SECONDS_DEFAULT;
+  if (typeof seconds !== 'number' || !(seconds > 0)) {
+    return problem('The argument "timeout" must be a number of seconds greater than 0.');
+  }
+  const timeoutMs = Math.min(COMMAND_TIMEOUT_MS_MAX, Math.max(1, Math.round(seconds * 1_000)));
+  return { ok: true, script: command, historyLine: command, timeoutMs, title: toTitle(command) };
 }
 
-const SECONDS_MAX = COMMAND_TIMEOUT_MS_MAX / 1_000;
-const SECONDS_DEFAULT = COMMAND_TIMEOUT_MS_DEFAULT / 1_000;
-/** File tools move a file of bounded size; they need no time limit of the model's choice. */
-const FILE_TIMEOUT_MS = 60_000;
-const LINES_DEFAULT = 2_000;
-
-const text = (description: string): object => ({ type: 'string', description });
-const whole = (description: string, minimum: number): object => ({ type: 'integer', minimum, description });
-
-function define(
-  name: string,
-  description: string,
-  properties: Record<string, object>,
-  required: string[],
-): ToolDefinition {
-  return { name, description, parameters: { type: 'object', properties, required, additionalProperties: false } };
+function compileWrite({ path, content }: Arguments): CompiledCall {
+  const pathProblem = checkPath(path);
+  if (pathProblem !== undefined) return problem(pathProblem);
+  if (typeof content !== 'string') return problem('The argument "content" must be text.');
+  return {
+    ok: true,
+    script: writeFileScript(path as string, content),
+    historyLine: undefined,
+    timeoutMs: COMMAND_TIMEOUT_MS_DEFAULT,
+    title: toTitle(`write ${path as string}`),
+  };
 }
 
-/** Quotes a word for bash. */
-function quote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
-/** `~` and `~/…` mean the home directory, as a person would expect; everything else is taken literally. */
-function quotePath(path: string): string {
-  if (path === '~') return '"$HOME"';
-  return path.startsWith('~/') ? `"$HOME"/${quote(path.slice(2))}` : quote(path);
-}
-
-const bash: Tool = {
-  definition: define(
-    'bash',
-    'Runs a command with bash on the machine and answers its output and exit status. The directory and exported variables ' +
-      'carry over to the next command. There is no terminal and no input.',
-    {
-      command: text('What to run; may have several lines.'),
-      timeout: whole(`Time limit in seconds, at most ${SECONDS_MAX}; default ${SECONDS_DEFAULT}.`, 1),
-    },
-    ['command'],
-  ),
-  compile({ command, timeout }) {
-    if (typeof command !== 'string' || command.trim() === '') return '"command" must be text that is not empty.';
-    if (command.includes('\0')) return '"command" must not contain NUL.';
-    const seconds = timeout ?? SECONDS_DEFAULT;
-    if (typeof seconds !== 'number' || !(seconds > 0) || seconds > SECONDS_MAX) {
-      return `"timeout" must be a number of seconds above 0 and at most ${SECONDS_MAX}.`;
+function compileRead({ path, offset, limit }: Arguments): CompiledCall {
+  const pathProblem = checkPath(path);
+  if (pathProblem !== undefined) return problem(pathProblem);
+  for (const [key, value] of Object.entries({ offset, limit })) {
+    if (value === undefined || value === null) continue;
+    if (!Number.isSafeInteger(value) || (value as number) < 1) {
+      return problem(`The argument "${key}" must be a whole number of at least 1.`);
     }
-    const timeoutMs = Math.ceil(seconds * 1_000);
-    return { ok: true, script: command, historyLine: command, timeoutMs, title: command };
-  },
-};
-
-const writeFile: Tool = {
-  definition: define(
-    'write_file',
-    'Writes a text file on the machine, whole: makes missing directories, replaces what was there in one step and keeps its mode.',
-    { path: text('Absolute, below ~, or relative to the current directory.'), content: text('The whole content.') },
-    ['path', 'content'],
-  ),
-  compile({ path, content }) {
-    const problem = pathProblem(path);
-    if (problem !== undefined) return problem;
-    if (typeof content !== 'string') return '"content" must be text.';
-    const target = quotePath(path as string);
-    // In a subshell, so that nothing of it stays in the user's shell context.
-    const script = `(
-set -eu
-file=${target}
-if [ -L "$file" ]; then file=$(readlink -f -- "$file"); fi
-if [ -d "$file" ]; then echo "$file is a directory" >&2; exit 1; fi
-mkdir -p -- "$(dirname -- "$file")"
-part=$(mktemp -- "$file.XXXXXX")
-trap 'rm -f -- "$part"' EXIT
-base64 -d > "$part" <<'INNKEEPER_CONTENT'
-${toBase64Lines(content)}
-INNKEEPER_CONTENT
-if [ -e "$file" ]; then chmod --reference="$file" -- "$part"; else chmod "$(printf '%o' $((0666 & ~$(umask))))" -- "$part"; fi
-mv -f -- "$part" "$file"
-echo "wrote $(stat -c %s -- "$file") bytes to $file"
-)`;
-    return { ok: true, script, historyLine: undefined, timeoutMs: FILE_TIMEOUT_MS, title: `write ${path as string}` };
-  },
-};
-
-const readFile: Tool = {
-  definition: define(
-    'read_file',
-    'Reads lines of a text file on the machine.',
-    {
-      path: text('Absolute, below ~, or relative to the current directory.'),
-      offset: whole('First line, from 1; default 1.', 1),
-      limit: whole(`Lines at the most; default ${LINES_DEFAULT}.`, 1),
-    },
-    ['path'],
-  ),
-  compile({ path, offset = 1, limit = LINES_DEFAULT }) {
-    const problem = pathProblem(path);
-    if (problem !== undefined) return problem;
-    if (!isLine(offset)) return '"offset" must be a whole number from 1.';
-    if (!isLine(limit)) return '"limit" must be a whole number from 1.';
-    const target = quotePath(path as string);
-    const script = `(
-file=${target}
-if [ -d "$file" ]; then echo "$file is a directory" >&2; exit 1; fi
-sed -n '${offset},${offset + limit - 1}p;${offset + limit - 1}q' -- "$file" | head -c ${READ_FILE_BYTES_MAX}
-code=\${PIPESTATUS[0]}
-# 141: the size limit cut it short.
-if [ "$code" = 141 ]; then code=0; fi
-exit "$code"
-)`;
-    return { ok: true, script, historyLine: undefined, timeoutMs: FILE_TIMEOUT_MS, title: `read ${path as string}` };
-  },
-};
-
-function pathProblem(path: unknown): string | undefined {
-  if (typeof path !== 'string' || path === '') return '"path" must be text that is not empty.';
-  return path.includes('\0') ? '"path" must not contain NUL.' : undefined;
-}
-
-function isLine(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
-}
-
-const BASE64_LINE_CHARACTERS = 76;
-
-function toBase64Lines(content: string): string {
-  const encoded = Buffer.from(content, 'utf8').toString('base64');
-  return encoded.match(new RegExp(`.{1,${BASE64_LINE_CHARACTERS}}`, 'g'))?.join('\n') ?? '';
-}
-
-const tools: ReadonlyMap<string, Tool> = new Map(
-  [bash, writeFile, readFile].map((tool) => [tool.definition.name, tool]),
-);
-
-export const toolDefinitions: readonly ToolDefinition[] = [...tools.values()].map(({ definition }) => definition);
-
-/** A call of the model as a script. Never throws: what cannot be run answers the reason, worded for the model. */
-export function compileToolCall(name: string, argumentsJson: string): CompiledCall {
-  const tool = tools.get(name);
-  if (tool === undefined)
-    return refuse(`There is no tool "${name.slice(0, 64)}": use ${[...tools.keys()].join(', ')}.`);
-  if (Buffer.byteLength(argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX) {
-    return refuse(`The arguments are larger than ${TOOL_ARGUMENTS_BYTES_MAX} bytes: write large files in parts.`);
   }
-  let args: unknown;
+  const lines = Math.min((limit as number | null | undefined) ?? READ_LINES_DEFAULT, READ_LINES_MAX);
+  return {
+    ok: true,
+    script: readFileScript(path as string, { offset: (offset as number | null | undefined) ?? 1, lines }),
+    historyLine: undefined,
+    timeoutMs: COMMAND_TIMEOUT_MS_DEFAULT,
+    title: toTitle(`read ${path as string}`),
+  };
+}
+
+function parseArguments(json: string): Arguments | string {
+  let value: unknown;
   try {
-    args = JSON.parse(argumentsJson === '' ? '{}' : argumentsJson);
-  } catch {
-    return refuse('The arguments are not valid JSON.');
+    value = JSON.parse(json.trim() === '' ? '{}' : json);
+  } catch (error) {
+    return `The arguments are not valid JSON (${(error as Error).message.slice(0, 200)}). Send one JSON object.`;
   }
-  if (typeof args !== 'object' || args === null || Array.isArray(args))
-    return refuse('The arguments must be one object.');
-  const known = Object.keys(tool.definition.parameters['properties'] as object);
-  const unknown = Object.keys(args).find((key) => !known.includes(key));
-  if (unknown !== undefined)
-    return refuse(`"${unknown.slice(0, 64)}" is no argument of ${name}: use ${known.join(', ')}.`);
-  const compiled = tool.compile(args as Arguments);
-  return typeof compiled === 'string' ? refuse(compiled) : compiled;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return 'The arguments must be one JSON object.';
+  }
+  return value as Arguments;
 }
 
-function refuse(problem: string): CompiledCall {
-  return { ok: false, problem };
+function checkPath(path: unknown): string | undefined {
+  if (typeof path !== 'string' || path === '') return 'The argument "path" must be text that is not empty.';
+  if (path.includes('\0')) return 'A path cannot contain the NUL character.';
+  if (Buffer.byteLength(path) > PATH_BYTES_MAX) return `A path has at most ${PATH_BYTES_MAX} bytes.`;
+  return undefined;
+}
+
+function toTitle(text: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what is replaced
+  const line = text.trim().replace(/[\u0000-\u001f\u007f-\u009f\s]+/gu, ' ');
+  const characters = [...line];
+  return characters.length <= TITLE_CHARACTERS_MAX
+    ? line
+    : `${characters.slice(0, TITLE_CHARACTERS_MAX - 1).join('')}…`;
+}
+
+function problem(text: string): CompiledCall {
+  return { ok: false, problem: text };
 }
