@@ -17,11 +17,6 @@ export function encodeInput(protocol: TerminalProtocol, bytes: Uint8Array): Uint
   return protocol === 'D' ? bytes : JSON.stringify({ type: 'input', data: Buffer.from(bytes).toString('base64') });
 }
 
-/** Frame that sets the window's size. */
-export function encodeResize(protocol: TerminalProtocol, columns: number, rows: number): string {
-  return JSON.stringify(protocol === 'D' ? { cols: columns, rows } : { type: 'resize', width: columns, height: rows });
-}
-
 /** Reads a frame of the server, and which protocol it speaks; text that is not JSON is output of a D server. */
 export function decodeServerFrame(
   data: Uint8Array,

@@ -89,8 +89,6 @@ export function createOpenTerminal(parts: {
           if (opened instanceof WebSocket) {
             return createTerminalStream(opened, {
               terminalId,
-              columns: request.columns,
-              rows: request.rows,
               protocol: parts.protocol,
               redact: transport.redact,
               endShell,

@@ -61,7 +61,7 @@ describe('both protocols', () => {
     opened.write(Buffer.from('ls\n'));
     await expect.poll(() => frames.at(-1)).toEqual({ isBinary: true, text: 'ls\n' });
     await expect.poll(() => output.at(-1)).toEqual(Buffer.from([0xff, 0x00]));
-    if (protocol === 'auto') expect(frames).toHaveLength(1);
+    expect(frames).toHaveLength(1);
     await opened.close();
   });
 
@@ -84,19 +84,34 @@ describe('both protocols', () => {
   });
 
   test.each([
-    ['D', json({ cols: 100, rows: 30 }), { isBinary: true, text: 'ls\n' }],
-    [
-      'J',
-      json({ type: 'resize', width: 100, height: 30 }),
-      { isBinary: false, text: json({ type: 'input', data: base64('ls\n') }) },
-    ],
-  ] as const)('a silent server is spoken to as configured: %s', async (protocol, resize, input) => {
+    ['D', { isBinary: true, text: 'ls\n' }],
+    ['J', { isBinary: false, text: json({ type: 'input', data: base64('ls\n') }) }],
+    ['auto', { isBinary: false, text: json({ type: 'input', data: base64('ls\n') }) }],
+  ] as const)('a silent server is spoken to after a while; configured: %s', async (protocol, input) => {
     const frames: Frame[] = [];
     api.script({ [CREATE]: terminal('ready') });
     api.onSocket((socket) => framesOf(socket, frames));
     const opened = await provider(api.url, { terminalProtocol: protocol }).openTerminal('dm-1', request, keyed);
     opened.write(Buffer.from('ls\n'));
-    await expect.poll(() => frames).toEqual([{ isBinary: false, text: resize }, input]);
+    await expect.poll(() => frames, { timeout: 5_000 }).toEqual([input]);
+    await opened.close();
+  });
+
+  test.each([
+    ['D', json({ type: 'error', error_code: 'INVALID_EVENT' }), json({ type: 'input', data: base64('ls\n') })],
+    ['J', Buffer.from('$ '), 'ls\n'],
+  ] as const)('a wrong guess (%s) is said again in the right protocol', async (protocol, reply, second) => {
+    const frames: Frame[] = [];
+    api.script({ [CREATE]: terminal('ready') });
+    api.onSocket((socket) => {
+      framesOf(socket, frames);
+      socket.once('message', () => socket.send(reply));
+    });
+    const opened = await provider(api.url, { terminalProtocol: protocol }).openTerminal('dm-1', request, keyed);
+    opened.write(Buffer.from('ls\n'));
+    await expect.poll(() => frames.map((frame) => frame.text)[1], { timeout: 5_000 }).toBe(second);
+    opened.write(Buffer.from('pwd\n'));
+    await expect.poll(() => frames).toHaveLength(3);
     await opened.close();
   });
 
