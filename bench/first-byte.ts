@@ -1,0 +1,48 @@
+/**
+ * `first-byte`: from the call of `submitTurn` to the start of the command, on a warm machine, with a model that asks for it at
+ * once. The command's first instruction reads the guest's clock, which is the host's here; bash has it without a process.
+ */
+import { scaled, type Benchmark } from './benchmark.js';
+import { samplePairs } from './pairs.js';
+import { withRig } from './rig.js';
+import { summarize, toText } from './statistics.js';
+
+const PAIRS = 200;
+const PROMPT = 'Please run:\n$ echo "stamp=$EPOCHREALTIME"';
+const MS_PER_S = 1_000;
+
+/** When the command began, ms since the epoch, out of what it printed. */
+function stampOf(answer: string | null): number {
+  const seconds = /stamp=(\d+[.,]\d+)/.exec(answer ?? '')?.[1];
+  if (seconds === undefined) throw new Error(`no time stamp in the answer: ${answer ?? ''}`);
+  return Number(seconds.replace(',', '.')) * MS_PER_S;
+}
+
+export const firstByte: Benchmark = {
+  name: 'first-byte',
+  title: 'warm machine, model without delay: from submitTurn to the command’s start by the guest’s clock',
+  targets: { p50_ms: { max: 60 }, p95_ms: { max: 130 } },
+  run: (context) =>
+    withRig({ modelDelayMs: 0 }, async (rig) => {
+      const session = await rig.handler.createSession();
+      const toResult: number[] = [];
+      const baseline = async (): Promise<number> => {
+        const calledAt = Date.now();
+        return stampOf(await rig.handler.handle(session, PROMPT)) - calledAt;
+      };
+      const subject = async (): Promise<number> => {
+        const calledAt = Date.now();
+        const { answer } = await rig.runTurn('guest', PROMPT);
+        toResult.push(Date.now() - calledAt);
+        return stampOf(answer) - calledAt;
+      };
+      await samplePairs(10, { baseline, subject });
+      toResult.length = 0;
+      const pairs = await samplePairs(scaled(context, PAIRS), { baseline, subject });
+      const first = summarize(pairs.map((pair) => pair.subject));
+      context.say(`durable, ms    ${toText(first)}`);
+      context.say(`bare, ms       ${toText(summarize(pairs.map((pair) => pair.baseline)))}`);
+      context.say(`to the result  ${toText(summarize(toResult))}`);
+      return { p50_ms: first.p50, p95_ms: first.p95 };
+    }),
+};
