@@ -1,7 +1,7 @@
 /** Reads the wait that a far side asks for, from a body and from headers. Pure; used by the machine and the model adapters. */
 
 /** A longer wait than this is not believed: our own retry policy is asked instead to come back then. */
-export const RETRY_AFTER_MS_MAX = 5 * 60_000;
+const RETRY_AFTER_MS_MAX = 5 * 60_000;
 
 /**
  * Wait in ms, in this order: body `retry_after_ms`, header `retry-after-ms`, header `retry-after` (seconds or a date).

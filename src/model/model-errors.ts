@@ -7,7 +7,7 @@ const MESSAGE_CHARACTERS_MAX = 500;
 const SECRET_LENGTH_MIN = 6;
 
 /** Code for an HTTP status; undefined: no answer came at all. */
-export function statusToCode(status: number | undefined): ErrorCode {
+function statusToCode(status: number | undefined): ErrorCode {
   if (status === undefined || status === 408 || status === 409 || status === 425 || status >= 500) {
     return 'MODEL_UNAVAILABLE';
   }

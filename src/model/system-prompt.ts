@@ -22,7 +22,7 @@ export interface SystemPromptTemplate {
 }
 
 /** The built-in template, which is also the example for one's own. */
-export const DEFAULT_SYSTEM_PROMPT = `You are an agent with a Linux machine of your own. It belongs to the user "{{user}}" and to nobody else ({{machine}}).
+const DEFAULT_SYSTEM_PROMPT = `You are an agent with a Linux machine of your own. It belongs to the user "{{user}}" and to nobody else ({{machine}}).
 
 You work on it with the tools: \`bash\` runs a command, \`write_file\` and \`read_file\` handle files. Use them instead of guessing, look at what they answer, and tell the user the result in plain words.
 
@@ -64,7 +64,7 @@ const writers: Readonly<Record<string, (facts: SystemPromptFacts) => string>> = 
 };
 
 /** Names that a template may hold as `{{name}}`. */
-export const SYSTEM_PROMPT_PLACEHOLDERS: readonly string[] = Object.keys(writers);
+const PLACEHOLDERS = Object.keys(writers);
 
 const TEMPLATE_BYTES_MAX = 64 * 1024;
 
@@ -94,7 +94,7 @@ export function parseSystemPromptTemplate(text: string, source: string): SystemP
   if (unknown.length > 0) {
     refuse(
       `has placeholders that do not exist: ${[...new Set(unknown)].map((name) => `{{${name}}}`).join(', ')}. ` +
-        `There are ${SYSTEM_PROMPT_PLACEHOLDERS.map((name) => `{{${name}}}`).join(', ')}.`,
+        `There are ${PLACEHOLDERS.map((name) => `{{${name}}}`).join(', ')}.`,
     );
   }
   return {

@@ -21,7 +21,7 @@ export interface ModelCallRecord {
 }
 
 /** Calls that are kept; older ones are forgotten. */
-export const CALLS_KEPT_MAX = 20_000;
+const CALLS_KEPT_MAX = 20_000;
 const CONVERSATIONS_KEPT_MAX = 10_000;
 
 export interface CallRecorder {

@@ -125,6 +125,6 @@ function toRecord(value: unknown, name: string): Record<string, unknown> {
   return value;
 }
 
-export function isRecord(value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

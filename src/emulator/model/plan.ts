@@ -15,7 +15,7 @@ export type ModelFault = {
 
 export type ModelFaultKind = ModelFault['kind'];
 
-export interface PlannedCall {
+interface PlannedCall {
   readonly name: string;
   /** Arguments as they are sent, usually JSON text. */
   readonly argumentsJson: string;

@@ -3,18 +3,18 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 
-export interface Asked {
+interface Asked {
   route: string;
   headers: IncomingHttpHeaders;
   body: unknown;
 }
 
 /** One answer: status and body (JSON), or something done to the socket. */
-export type Answer =
+type Answer =
   | { status: number; body?: unknown; headers?: Record<string, string>; text?: string }
   | { cut: 'before' | 'in the body' };
 
-export type Script = Record<string, Answer | Answer[] | ((asked: Asked) => Answer)>;
+type Script = Record<string, Answer | Answer[] | ((asked: Asked) => Answer)>;
 
 export interface FakeApi {
   readonly url: string;

@@ -274,7 +274,7 @@ describe('refusals', () => {
     [{ retry_after_ms: 1e12 }, {}, 300_000],
     [{}, {}, undefined],
   ])('retry hints %j %j are %s ms', async (body, headers, ms) => {
-    api.script({ [MACHINE]: { status: 429, body, headers: headers as Record<string, string> } });
+    api.script({ [MACHINE]: { status: 429, body, headers } });
     expect((await failure(provider(api.url).find('dm-1'))).retryAfterMs).toBe(ms);
   });
 
