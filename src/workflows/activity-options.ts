@@ -5,12 +5,15 @@ import { COMMAND_TIMEOUT_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from '../contracts/
 
 /**
  * Postgres-only steps, a few milliseconds each, idempotent: local activities save a round trip to the server.
- * Unlimited attempts: with Postgres away the lane has nothing else to do than to wait for it. Failures that repeating cannot
- * mend are thrown non-retryable by the activity. Ten seconds: past that the connection is dead, another one is better.
+ * Ten seconds an attempt: past that the connection is dead, another one is better. Twenty seconds in all: while a local activity
+ * is tried again the lane hears no signal and cannot roll over, so with Postgres away the lane itself pauses and repeats
+ * (pause.ts). Failures that repeating cannot mend are thrown non-retryable by the activity. No backoff reaches the threshold
+ * from which the SDK would set a timer of its own, which would carry no summary.
  */
 export const storeOptions: LocalActivityOptions = {
   startToCloseTimeout: '10s',
-  localRetryThreshold: '30s',
+  scheduleToCloseTimeout: '20s',
+  localRetryThreshold: '20s',
   retry: { initialInterval: '50ms', backoffCoefficient: 2, maximumInterval: '5s' },
 };
 

@@ -22,7 +22,8 @@ export function createAlarm(bell: Bell): Alarm {
       if (!isCancellation(error)) throw error;
       return;
     }
-    armed = undefined;
+    // Cleared and set again in the task in which it fired: the newer one stays.
+    if (armed?.scope === scope) armed = undefined;
     bell.ring();
   }
 

@@ -9,10 +9,14 @@ export interface Carry extends LaneData {
   readonly schema: typeof CARRY_SCHEMA;
   /** Something may be waiting in Postgres (a turn between two steps, an admitted turn): look at once. */
   readonly mustLook: boolean;
+  /** The machine is to sleep as soon as no turn is open. */
+  readonly sleepRequested: boolean;
 }
 
-export function carryOf(data: LaneData, mustLook: boolean): Carry {
-  return { schema: CARRY_SCHEMA, mustLook, ...data };
+export type CarriedNotes = Pick<Carry, 'mustLook' | 'sleepRequested'>;
+
+export function carryOf(data: LaneData, { mustLook, sleepRequested }: CarriedNotes): Carry {
+  return { schema: CARRY_SCHEMA, mustLook, sleepRequested, ...data };
 }
 
 const isWhole = (value: unknown): value is number =>
@@ -29,6 +33,7 @@ export function parseCarry(value: unknown): Carry | undefined {
   const isCarry =
     carry.schema === CARRY_SCHEMA &&
     typeof carry.mustLook === 'boolean' &&
+    typeof carry.sleepRequested === 'boolean' &&
     isPhase(carry.phase) &&
     isWhole(carry.generation) &&
     (carry.machineId === null || typeof carry.machineId === 'string') &&
@@ -41,8 +46,9 @@ export function parseCarry(value: unknown): Carry | undefined {
   return isCarry ? (value as Carry) : undefined;
 }
 
-/** The lane's data of a carry, without what only the roll-over needs. */
+/** The lane's data of a carry, without what only the roll-over needs and without anything that is not ours. */
 export function dataOf(carry: Carry): LaneData {
-  const { schema: _schema, mustLook: _mustLook, ...data } = carry;
-  return data;
+  const { phase, generation, machineId, turnCount, lastTurnAtMs } = carry;
+  const { lastActivityAtMs, lastErrorCode, idleMs, stepsMax } = carry;
+  return { phase, generation, machineId, turnCount, lastTurnAtMs, lastActivityAtMs, lastErrorCode, idleMs, stepsMax };
 }

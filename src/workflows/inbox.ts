@@ -16,6 +16,9 @@ import {
 } from '../contracts/messages.js';
 import type { Bell } from './bell.js';
 
+/** Cancels from signals that a lane keeps while Postgres is away. */
+const HELD_CANCELS_MAX = 100;
+
 export interface Inbox {
   /** Something may wait in Postgres since the loop last looked. */
   mustLook: boolean;
@@ -33,24 +36,29 @@ export interface Inbox {
   destroyRequested: boolean;
 }
 
-export function createInbox(mustLook: boolean): Inbox {
+export function createInbox(carried: { readonly mustLook: boolean; readonly sleepRequested: boolean }): Inbox {
   return {
-    mustLook,
+    mustLook: carried.mustLook,
+    sleepRequested: carried.sleepRequested,
     wasEnqueued: false,
     prompts: [],
     rejections: [],
     cancelsToStore: [],
     cancelsToApply: [],
     lostGeneration: 0,
-    sleepRequested: false,
     wakeRequested: false,
     destroyRequested: false,
   };
 }
 
+/** True while a prompt or a cancel is not stored yet: what Postgres says of the queue is about to change. */
+export function hasUnstoredTurns(inbox: Inbox): boolean {
+  return inbox.prompts.length > 0 || inbox.cancelsToStore.length > 0;
+}
+
 /** True when everything that must be stored is. */
 export function hasNoMail(inbox: Inbox): boolean {
-  return inbox.prompts.length === 0 && inbox.rejections.length === 0 && inbox.cancelsToStore.length === 0;
+  return !hasUnstoredTurns(inbox) && inbox.rejections.length === 0;
 }
 
 /** True when no note is left unread: the lane may end its run. */
@@ -66,14 +74,32 @@ export function isInboxEmpty(inbox: Inbox): boolean {
   );
 }
 
+/** Keeps a refusal until it is recorded. Past the bound only the record of refusals gets shorter; no message is lost by it. */
+export function noteRejection(inbox: Inbox, rejection: RejectedMessage): void {
+  if (inbox.rejections.length < HELD_REJECTIONS_MAX) inbox.rejections.push(rejection);
+}
+
+/** There is no such user: whatever asked for something is refused on record. */
+export function refuseAll(inbox: Inbox, code: 'USER_UNKNOWN' | 'USER_DESTROYED'): void {
+  const asked: readonly [boolean, string][] = [
+    [inbox.wasEnqueued, 'enqueueTurn'],
+    [inbox.lostGeneration > 0, 'machineLost'],
+    [inbox.sleepRequested, 'sleepNow'],
+    [inbox.wakeRequested, 'wakeNow'],
+    [inbox.destroyRequested, 'destroy'],
+  ];
+  for (const [isAsked, signal] of asked) {
+    if (isAsked) noteRejection(inbox, { signal, code, reason: 'The lane found no such user.' });
+  }
+  inbox.wasEnqueued = inbox.sleepRequested = inbox.wakeRequested = inbox.destroyRequested = false;
+  inbox.lostGeneration = 0;
+  inbox.cancelsToApply = [];
+}
+
 /** Registers every signal handler. Called once the state exists and before the first await. */
 export function registerSignals(inbox: Inbox, bell: Bell): void {
-  const reject = (signal: string, refused: Refused): void => {
-    // Past the bound only the record of refusals gets shorter; no message is lost by it.
-    if (inbox.rejections.length < HELD_REJECTIONS_MAX) {
-      inbox.rejections.push({ signal, code: refused.code, reason: refused.reason });
-    }
-  };
+  const reject = (signal: string, { code, reason }: Omit<Refused, 'ok'>): void =>
+    noteRejection(inbox, { signal, code, reason });
 
   setHandler(
     enqueueTurn,
@@ -90,11 +116,7 @@ export function registerSignals(inbox: Inbox, bell: Bell): void {
       } else if (inbox.prompts.length < HELD_PROMPTS_MAX) {
         inbox.prompts.push({ turnId, prompt });
       } else {
-        reject('enqueueTurn', {
-          ok: false,
-          code: 'QUEUE_FULL',
-          reason: `The lane already keeps ${HELD_PROMPTS_MAX} prompts.`,
-        });
+        reject('enqueueTurn', { code: 'QUEUE_FULL', reason: `The lane already keeps ${HELD_PROMPTS_MAX} prompts.` });
       }
     },
     { description: 'A turn waits in Postgres: { turnId }. Or take this prompt: { turnId, prompt } (at most 16 KiB).' },
@@ -106,8 +128,15 @@ export function registerSignals(inbox: Inbox, bell: Bell): void {
       bell.ring();
       if (!message.ok) return reject('cancelTurn', message);
       const { turnId } = message.value;
-      if (!inbox.cancelsToStore.includes(turnId)) inbox.cancelsToStore.push(turnId);
-      if (!inbox.cancelsToApply.includes(turnId)) inbox.cancelsToApply.push(turnId);
+      if (inbox.cancelsToStore.includes(turnId)) return;
+      if (inbox.cancelsToStore.length >= HELD_CANCELS_MAX) {
+        return reject('cancelTurn', {
+          code: 'QUEUE_FULL',
+          reason: `The lane already keeps ${HELD_CANCELS_MAX} cancels.`,
+        });
+      }
+      inbox.cancelsToStore.push(turnId);
+      inbox.cancelsToApply.push(turnId);
     },
     { description: 'Cancels one turn, waiting or running: { turnId }. The queue stays.' },
   );

@@ -39,10 +39,15 @@ export function applyMachine(data: LaneData, machine: MachineView): void {
   data.machineId = machine.machineId ?? null;
 }
 
-export function applyLane(data: LaneData, lane: LaneView): void {
-  applyMachine(data, lane);
+/** What an operator or another verb may have changed since; everything else the lane knows better. */
+export function applySettings(data: LaneData, lane: LaneView): void {
   data.turnCount = lane.turnCount;
-  data.lastTurnAtMs = lane.lastTurnAtMs;
   data.idleMs = lane.idleMs;
   data.stepsMax = lane.stepsMax;
+}
+
+export function applyLane(data: LaneData, lane: LaneView): void {
+  applyMachine(data, lane);
+  applySettings(data, lane);
+  data.lastTurnAtMs = lane.lastTurnAtMs;
 }

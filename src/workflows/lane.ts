@@ -1,18 +1,20 @@
 /** One look of the lane at everything it knows: starts what is due, and says when the run may end. Owns every effect. */
-import { isCancellation, workflowInfo } from '@temporalio/workflow';
+import { condition, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
 import type { OpenTurn } from '../contracts/activities.js';
 import type { LaneState } from '../contracts/lane-state.js';
-import { HISTORY_EVENTS_MAX, LANE_RETRY_MS } from '../contracts/limits.js';
+import { HISTORY_EVENTS_MAX } from '../contracts/limits.js';
 import { leaveOptions } from './activity-options.js';
 import { createAlarm } from './alarm.js';
 import type { Bell } from './bell.js';
 import { createBoard } from './board.js';
 import { codeOf } from './failures.js';
-import { hasNoMail, isInboxEmpty, type Inbox } from './inbox.js';
-import { applyLane, type LaneData } from './lane-data.js';
+import { hasNoMail, hasUnstoredTurns, isInboxEmpty, refuseAll, type Inbox } from './inbox.js';
+import { applyLane, applySettings, type LaneData } from './lane-data.js';
 import { createLaneMachine } from './machine.js';
 import { isUnfinished, mayBeAwake } from './machine-phase.js';
 import { createMail } from './mail.js';
+import { createPause, MACHINE_PAUSE_MS_MAX, STORE_PAUSE_MS_MAX } from './pause.js';
+import { createRest } from './rest.js';
 import * as steps from './steps.js';
 import { startTurn, type RunningTurn, type TurnEnd } from './turn.js';
 
@@ -34,31 +36,25 @@ export interface LaneParts {
   readonly isCarried: boolean;
 }
 
+/** A cancelled run waits so long for what it has cancelled; later writes are refused anyway. */
+const LEAVE_MS_MAX = 60_000;
+
 const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
 export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   const alarm = createAlarm(bell);
   const mail = createMail(inbox, bell);
   const board = createBoard(isCarried ? { ...data, lastTurnAt: iso(data.lastTurnAtMs) } : undefined);
-  const machine = createLaneMachine(data, bell, () => board.publish(state()));
+  const machine = createLaneMachine(data, bell, { onChange: () => board.publish(state()), onStale: contactAgain });
+  const rest = createRest({ data, inbox, bell, alarm, machine });
+  /** After errors of looking into Postgres, and after turns that had to be left open. */
+  const lookPause = createPause(STORE_PAUSE_MS_MAX);
+  const destroyPause = createPause(MACHINE_PAUSE_MS_MAX);
   let running: RunningTurn | undefined;
   let ended: TurnEnd | undefined;
   /** This run has yet to make itself the user's lane in Postgres. */
   let mustContact = true;
-  let isDestroying = false;
-  /** A fresh run is wanted: the machine fell asleep, or a turn was suspended because this history is long. */
-  let wantsRollOver = false;
   board.show(state());
-
-  function idleDueAtMs(): number {
-    if (inbox.sleepRequested || data.phase === 'sleeping') return 0;
-    return data.lastActivityAtMs + data.idleMs;
-  }
-
-  function isHistoryLong(): boolean {
-    const { historyLength, continueAsNewSuggested } = workflowInfo();
-    return historyLength >= HISTORY_EVENTS_MAX || continueAsNewSuggested;
-  }
 
   function state(): LaneState {
     const turn = running?.turn;
@@ -69,13 +65,34 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       turn: turn === undefined ? null : { turnId: turn.turnId, position: turn.position, step: running?.step ?? 0 },
       turnCount: data.turnCount,
       lastTurnAt: iso(data.lastTurnAtMs),
-      idleDueAt: turn === undefined && mayBeAwake(data.phase) ? iso(data.lastActivityAtMs + data.idleMs) : null,
+      idleDueAt: turn === undefined ? iso(rest.sleepDueAtMs()) : null,
       lastErrorCode: data.lastErrorCode,
     };
   }
 
+  /** Another run wrote since: what Postgres says counts. */
+  function contactAgain(): void {
+    mustContact = true;
+    inbox.mustLook = true;
+    lookPause.begin();
+  }
+
+  function isHistoryLong(): boolean {
+    const { historyLength, continueAsNewSuggested } = workflowInfo();
+    return historyLength >= HISTORY_EVENTS_MAX || continueAsNewSuggested;
+  }
+
+  /** Nothing is outstanding and no note unread; what Postgres holds, and a wish for sleep, are carried over. */
+  function mayRollOver(): boolean {
+    return !machine.isBusy && !mail.isBusy && isInboxEmpty({ ...inbox, mustLook: false, sleepRequested: false });
+  }
+
   /** Asks Postgres for the next turn and starts it. */
   async function openNext(): Promise<LaneExit> {
+    if (Date.now() < lookPause.untilMs) {
+      alarm.set(lookPause.untilMs, 'look again after an error');
+      return 'stay';
+    }
     inbox.mustLook = false;
     const isContact = mustContact;
     try {
@@ -85,22 +102,24 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       mustContact = false;
       inbox.wasEnqueued = false;
       if (isContact) applyLane(data, lane);
-      else data.idleMs = lane.idleMs;
+      else applySettings(data, lane);
       if (lane.userState === 'destroying') inbox.destroyRequested = true;
-      if (turn !== null) start(turn);
-      // What an earlier run began is finished, even with no turn in sight: a create in flight must not leak.
-      else if (isContact && isUnfinished(data.phase)) void machine.ensure();
+      // A user that is being destroyed begins nothing more; destroyMachine settles the turn.
+      if (!inbox.destroyRequested) {
+        if (turn !== null) start(turn);
+        // What an earlier run began is finished, even with no turn in sight: a create in flight must not leak.
+        else if (isContact && isUnfinished(data.phase)) void machine.ensure();
+      }
       if (isContact) board.publish(state());
-      bell.ring();
     } catch (error) {
       if (isCancellation(error)) throw error;
-      inbox.mustLook = true;
       data.lastErrorCode = codeOf(error);
-      // Another run wrote since: what Postgres says counts.
       if (data.lastErrorCode === 'STALE_LANE') mustContact = true;
-      alarm.set(Date.now() + LANE_RETRY_MS, 'look again after an error');
-      if (mustContact && !isContact) bell.ring();
+      inbox.mustLook = true;
+      lookPause.begin();
+      board.publish(state());
     }
+    bell.ring();
     return 'stay';
   }
 
@@ -127,111 +146,99 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     running = undefined;
     data.lastActivityAtMs = Date.now();
     inbox.mustLook = true;
+    if (end.kind === 'left_open') {
+      data.lastErrorCode = end.code;
+      contactAgain();
+    } else {
+      lookPause.reset();
+    }
     if (end.kind === 'closed') {
       data.turnCount += 1;
       data.lastTurnAtMs = Date.now();
       data.lastErrorCode = end.outcome === 'failed' ? end.code : null;
-    } else if (end.kind === 'suspended') {
-      wantsRollOver = true;
-    } else {
-      data.lastErrorCode = end.code;
-      // Another run, or another attempt, wrote since: read Postgres anew.
-      mustContact = true;
     }
     board.publish(state());
   }
 
+  /** Applies what concerns the running turn and the machine. */
   function applyNotes(): void {
-    const cancels = inbox.cancelsToApply.splice(0);
+    const cancels = [...inbox.cancelsToApply.splice(0), ...inbox.cancelsToStore];
     if (running !== undefined && cancels.includes(running.turn.turnId)) running.end('cancelled');
-    if (inbox.lostGeneration > 0) {
+    // A turn wakes the machine and restarts its idle time.
+    if (running !== undefined) inbox.wakeRequested = false;
+    if (inbox.lostGeneration > 0 && !mustContact && !machine.isBusy) {
+      // Where that fails the reconciler says it again.
       void machine.foundLost(inbox.lostGeneration);
       inbox.lostGeneration = 0;
     }
   }
 
-  async function destroyUser(): Promise<LaneExit> {
-    if (!isDestroying) {
-      isDestroying = true;
-      running?.end('destroyed');
-      machine.cancelEnsure();
-    }
+  function destroyUser(): LaneExit {
+    running?.end('destroyed');
+    machine.stopEnsuring();
     if (running !== undefined || machine.isBusy || mail.isBusy) return 'stay';
-    if (await machine.destroy()) {
-      // The next look finds the user gone, or created anew meanwhile.
-      isDestroying = false;
-      inbox.destroyRequested = false;
-      inbox.mustLook = true;
-      mustContact = true;
-      bell.ring();
-    } else {
-      alarm.set(Date.now() + LANE_RETRY_MS, 'destroy again after an error');
+    if (Date.now() < destroyPause.untilMs) {
+      alarm.set(destroyPause.untilMs, 'destroy again after an error');
+      return 'stay';
     }
+    void machine.destroy().then((isDestroyed) => {
+      if (isDestroyed) {
+        // The next look finds the user gone, or created anew meanwhile.
+        inbox.destroyRequested = false;
+        inbox.mustLook = true;
+        mustContact = true;
+      } else {
+        destroyPause.begin();
+      }
+      bell.ring();
+    });
     return 'stay';
   }
 
   /** There is no such user: what still came in is refused on record, then the run ends. */
   function gone(code: 'USER_UNKNOWN' | 'USER_DESTROYED'): LaneExit {
-    if (inbox.wasEnqueued) {
-      inbox.wasEnqueued = false;
-      inbox.rejections.push({ signal: 'enqueueTurn', code, reason: 'The lane found no such user.' });
-    }
-    mail.deliver();
-    if (!mail.isBusy && hasNoMail(inbox)) return 'done';
-    // A prompt in the mail may create the user: look again once it is stored.
+    // Asked for while Postgres was read: it may have been created meanwhile.
+    const isNewer = inbox.mustLook;
     inbox.mustLook = true;
-    return 'stay';
-  }
-
-  /** No turn runs and none waits: wake or sleep as asked, or as idle time says. */
-  async function rest(): Promise<void> {
-    if (machine.isBusy) return;
-    if (inbox.wakeRequested) {
-      inbox.wakeRequested = false;
-      data.lastActivityAtMs = Date.now();
-      void machine.ensure();
-    } else if (!mayBeAwake(data.phase)) {
-      inbox.sleepRequested = false;
-      alarm.clear();
-    } else if (Date.now() < idleDueAtMs()) {
-      alarm.set(idleDueAtMs(), 'idle check');
-    } else {
-      inbox.sleepRequested = false;
-      const slept = await machine.sleep();
-      if (slept === 'asleep') wantsRollOver = true;
-      else data.lastActivityAtMs = Date.now();
-      // A turn came first: take it.
-      if (slept === 'busy') inbox.mustLook = true;
-      if (slept === 'stale') mustContact = inbox.mustLook = true;
+    if (isNewer) {
       bell.ring();
+      return 'stay';
     }
+    refuseAll(inbox, code);
+    mail.deliver();
+    return mail.isBusy || machine.isBusy || !hasNoMail(inbox) ? 'stay' : 'done';
   }
 
   async function look(): Promise<LaneExit> {
     if (ended !== undefined) takeEnd(ended);
     mail.deliver();
-    applyNotes();
-    if (mustContact && !isInboxEmpty(inbox)) inbox.mustLook = true;
     if (inbox.destroyRequested && !mustContact) return destroyUser();
+    applyNotes();
     if (running !== undefined) {
       if (Date.now() >= running.turn.deadlineAtMs) running.end('deadline');
       else alarm.set(running.turn.deadlineAtMs, 'turn limit or idle check');
       return 'stay';
     }
-    const isLong = isHistoryLong();
-    const isOutstanding = machine.isBusy || mail.isBusy || !isInboxEmpty({ ...inbox, mustLook: false });
-    if ((isLong || (wantsRollOver && !inbox.mustLook)) && !isOutstanding && !mustContact) return 'roll_over';
+    // Only the lane's owner may touch the machine or answer a note.
+    if (mustContact && (!isInboxEmpty(inbox) || mayBeAwake(data.phase))) inbox.mustLook = true;
+    if (machine.isFallingAsleep || (mail.isBusy && hasUnstoredTurns(inbox))) return 'stay';
+    if ((isHistoryLong() || (rest.hasFallenAsleep() && !inbox.mustLook)) && mayRollOver()) {
+      board.publish(state());
+      return 'roll_over';
+    }
     if (inbox.mustLook) return openNext();
-    await rest();
+    rest.look();
     return 'stay';
   }
 
   async function leave(): Promise<void> {
+    mail.deliver();
     const left = running;
-    if (left !== undefined) {
-      // Best effort here: what it cannot reach in time is stopped by the next run before anything else.
-      await steps.stopCommand(left.turn, 'interrupted', leaveOptions).catch(() => undefined);
-      await left.done;
+    // Best effort: what it cannot reach in time is stopped by the next run before anything else.
+    if (left !== undefined) await steps.stopCommand(left.turn, 'interrupted', leaveOptions).catch(() => undefined);
+    if (left !== undefined || machine.isBusy) {
+      const isOver = Promise.all([left?.done, condition(() => !machine.isBusy)]);
+      await Promise.race([isOver, sleep(LEAVE_MS_MAX, { summary: 'limit of leaving' })]);
     }
     await mail.drain();
   }

@@ -1,6 +1,7 @@
 /** Ensure, sleep and destroy of the lane's machine: moves over the phase table, one at a time. Decides nothing about turns. */
-import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import type { ErrorCode } from '../contracts/errors.js';
+import type { LanePhase } from '../contracts/lane-state.js';
 import type { Bell } from './bell.js';
 import { codeOf } from './failures.js';
 import { applyMachine, type LaneData } from './lane-data.js';
@@ -8,16 +9,22 @@ import { ensureMove, phaseDuring, type EnsureMove } from './machine-phase.js';
 import * as steps from './steps.js';
 
 export type Ensured = { readonly ok: true } | { readonly ok: false; readonly code: ErrorCode };
-/** `busy`: a turn was admitted meanwhile. `stale`: another run owns the lane. */
-export type Slept = 'asleep' | 'busy' | 'failed' | 'stale';
+export type Slept =
+  | { readonly kind: 'asleep' }
+  /** A turn was admitted meanwhile (null), or a lease is alive until then (ms since the epoch). */
+  | { readonly kind: 'busy'; readonly untilMs: number | null }
+  | { readonly kind: 'failed' };
 
 export interface LaneMachine {
   /** Brings the machine to `ready`; callers share one attempt. Never rejects. */
   ensure(): Promise<Ensured>;
   /** Asks for sleep, if nothing is open by then. Never rejects. */
   sleep(): Promise<Slept>;
-  /** Stops a bootstrap or a wake that is under way; a create is awaited, so that it cannot leak. */
-  cancelEnsure(): void;
+  /**
+   * Stops a bootstrap or a wake that is under way, and refuses any more until `destroy` has succeeded; a create is awaited, so
+   * that it cannot leak.
+   */
+  stopEnsuring(): void;
   /** An agent step found it asleep, or gone for good. */
   foundAsleep(): void;
   /** Never rejects. */
@@ -25,6 +32,15 @@ export interface LaneMachine {
   /** False: it failed, and has to be tried again. Never rejects. */
   destroy(): Promise<boolean>;
   readonly isBusy: boolean;
+  /** It is being put to sleep: whoever needs it waits for the end of that. */
+  readonly isFallingAsleep: boolean;
+}
+
+export interface MachineEvents {
+  /** Something of the lane's data has changed. */
+  onChange(): void;
+  /** Another run of the lane owns the user. */
+  onStale(): void;
 }
 
 /** Moves that one `ensure` makes before it gives up: a replacement takes four, so this allows for several. */
@@ -32,17 +48,29 @@ const ENSURE_MOVES_MAX = 16;
 /** Machines that one `ensure` replaces before it gives up. */
 const REPLACEMENTS_MAX = 2;
 
-export function createLaneMachine(data: LaneData, bell: Bell, onPhase: () => void): LaneMachine {
+export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEvents): LaneMachine {
   // The lane's own scope: what the machine does is never cancelled with the turn that asked for it.
   const lane = CancellationScope.current();
   let ensuring: Promise<Ensured> | undefined;
   let ensureScope: CancellationScope | undefined;
+  let isEnding = false;
+  let isFallingAsleep = false;
   let busy = 0;
 
-  function show(phase: LaneData['phase']): void {
+  function show(phase: LanePhase): void {
     if (data.phase === phase) return;
     data.phase = phase;
-    onPhase();
+    events.onChange();
+  }
+
+  /** Notes what an activity failed with. */
+  function noteFailure(error: unknown): ErrorCode {
+    const code = codeOf(error);
+    if (code === 'CANCELLED') return code;
+    data.lastErrorCode = code;
+    events.onChange();
+    if (code === 'STALE_LANE') events.onStale();
+    return code;
   }
 
   async function move(kind: Exclude<EnsureMove, 'none' | 'refuse'>): Promise<void> {
@@ -64,19 +92,18 @@ export function createLaneMachine(data: LaneData, bell: Bell, onPhase: () => voi
     for (let moves = 0; moves < ENSURE_MOVES_MAX; moves += 1) {
       const next = ensureMove(data.phase);
       if (next === 'none') return { ok: true };
-      if (next === 'refuse') return { ok: false, code: 'MACHINE_UNAVAILABLE' };
+      if (next === 'refuse' || isEnding) return { ok: false, code: 'MACHINE_UNAVAILABLE' };
       try {
         await move(next);
       } catch (error) {
-        if (isCancellation(error)) return { ok: false, code: 'CANCELLED' };
-        const code = codeOf(error);
-        data.lastErrorCode = code;
+        const code = noteFailure(error);
+        if (code === 'CANCELLED' && isEnding) return { ok: false, code: 'MACHINE_UNAVAILABLE' };
         if (code !== 'MACHINE_LOST' || replacements >= REPLACEMENTS_MAX) return { ok: false, code };
         replacements += 1;
         const lost = await foundLost(data.generation);
         if (!lost.ok) return lost;
       }
-      onPhase();
+      events.onChange();
     }
     return { ok: false, code: 'MACHINE_UNAVAILABLE' };
   }
@@ -86,10 +113,39 @@ export function createLaneMachine(data: LaneData, bell: Bell, onPhase: () => voi
     if (generation !== data.generation) return { ok: true };
     try {
       applyMachine(data, await steps.markMachineLost(generation));
-      onPhase();
+      events.onChange();
       return { ok: true };
     } catch (error) {
-      return { ok: false, code: isCancellation(error) ? 'CANCELLED' : codeOf(error) };
+      return { ok: false, code: noteFailure(error) };
+    }
+  }
+
+  async function sleep(): Promise<Slept> {
+    show('sleeping');
+    try {
+      const slept = await steps.sleepMachine();
+      applyMachine(data, slept.machine);
+      if (slept.kind === 'left_to_autosleep') data.lastErrorCode = 'PROVIDER_ROUTE_CLOSED';
+      events.onChange();
+      return slept.kind === 'busy' ? { kind: 'busy', untilMs: slept.untilMs } : { kind: 'asleep' };
+    } catch (error) {
+      if (noteFailure(error) === 'MACHINE_LOST') await foundLost(data.generation);
+      return { kind: 'failed' };
+    } finally {
+      isFallingAsleep = false;
+    }
+  }
+
+  async function destroy(): Promise<boolean> {
+    show('destroying');
+    try {
+      applyMachine(data, await steps.destroyMachine());
+      isEnding = false;
+      events.onChange();
+      return true;
+    } catch (error) {
+      noteFailure(error);
+      return false;
     }
   }
 
@@ -110,6 +166,9 @@ export function createLaneMachine(data: LaneData, bell: Bell, onPhase: () => voi
     get isBusy() {
       return busy > 0;
     },
+    get isFallingAsleep() {
+      return isFallingAsleep;
+    },
     ensure() {
       if (data.phase === 'ready') return Promise.resolve({ ok: true });
       if (ensuring === undefined) {
@@ -124,41 +183,18 @@ export function createLaneMachine(data: LaneData, bell: Bell, onPhase: () => voi
       return ensuring;
     },
     sleep() {
-      return counted(async () => {
-        try {
-          const slept = await steps.sleepMachine();
-          applyMachine(data, slept.machine);
-          if (slept.kind === 'left_to_autosleep') data.lastErrorCode = 'PROVIDER_ROUTE_CLOSED';
-          onPhase();
-          return slept.kind === 'busy' ? 'busy' : 'asleep';
-        } catch (error) {
-          if (isCancellation(error)) return 'failed';
-          data.lastErrorCode = codeOf(error);
-          if (data.lastErrorCode === 'MACHINE_LOST') await foundLost(data.generation);
-          return data.lastErrorCode === 'STALE_LANE' ? 'stale' : 'failed';
-        }
-      });
+      isFallingAsleep = true;
+      return counted(sleep);
     },
-    cancelEnsure() {
+    stopEnsuring() {
+      isEnding = true;
       if (data.phase !== 'provisioning') ensureScope?.cancel();
     },
     foundAsleep() {
-      // While it is being ensured, that is what counts.
-      if (ensuring === undefined) show('asleep');
+      // While it is being ensured, or once it is known to be no more, that is what counts.
+      if (ensuring === undefined && data.phase === 'ready') show('asleep');
     },
     foundLost: (generation) => counted(() => foundLost(generation)),
-    destroy() {
-      return counted(async () => {
-        show('destroying');
-        try {
-          applyMachine(data, await steps.destroyMachine());
-          onPhase();
-          return true;
-        } catch (error) {
-          data.lastErrorCode = codeOf(error);
-          return false;
-        }
-      });
-    },
+    destroy: () => counted(destroy),
   };
 }

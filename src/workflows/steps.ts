@@ -26,6 +26,10 @@ const store = proxyLocalActivities<LaneActivities & Pick<TurnActivities, 'closeT
 const agent = proxyActivities<Pick<TurnActivities, 'think' | 'act' | 'stopCommand'>>(thinkOptions);
 const machine = proxyActivities<MachineActivities>(machineOptions);
 
+/** A summary is at most 400 bytes, or the server refuses the whole task; a tool's name comes from the model. */
+const TOOL_NAME_SHOWN_MAX = 40;
+const toolName = (tool: string): string => tool.replaceAll(/[^\w.-]/g, '?').slice(0, TOOL_NAME_SHOWN_MAX);
+
 const ref = (turn: OpenTurn): { turnKey: string; position: number } => ({
   turnKey: turn.turnKey,
   position: turn.position,
@@ -51,7 +55,7 @@ export function think(turn: OpenTurn, step: number): Promise<ThinkResult> {
   return agent.think.executeWithOptions({ ...thinkOptions, summary }, [{ ...ref(turn), step }]);
 }
 export function act(turn: OpenTurn, call: { step: number; index: number; tool: string }): Promise<ActResult> {
-  const summary = `turn ${turn.position} · step ${call.step} · act ${call.index} · ${call.tool}`;
+  const summary = `turn ${turn.position} · step ${call.step} · act ${call.index} · ${toolName(call.tool)}`;
   return agent.act.executeWithOptions({ ...actOptions, summary }, [
     { ...ref(turn), step: call.step, index: call.index },
   ]);

@@ -2,11 +2,12 @@
  * One turn: the think / act loop of the agent, in a cancellation scope of its own. Where it stands is in Postgres at any time,
  * so a turn may be suspended between two steps and taken up by the lane's next run.
  */
-import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import type { CallRef, OpenTurn, TurnOutcome } from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { codeOf } from './failures.js';
 import type { LaneMachine } from './machine.js';
+import { untilStored } from './pause.js';
 import * as steps from './steps.js';
 
 export type TurnEnd =
@@ -36,6 +37,8 @@ export interface TurnHost {
   onStep(): void;
 }
 
+type Closing = { readonly outcome: 'failed' | 'cancelled'; readonly code: ErrorCode };
+
 /** Times that one tool call may find its machine asleep or gone before the turn fails. */
 const MACHINE_RECOVERIES_MAX = 8;
 
@@ -45,11 +48,14 @@ class TurnFailed extends Error {
   }
 }
 
-const CLOSING: Readonly<Record<EndReason, { outcome: 'failed' | 'cancelled'; code: ErrorCode }>> = {
+const CLOSING: Readonly<Record<EndReason, Closing>> = {
   cancelled: { outcome: 'cancelled', code: 'CANCELLED' },
   deadline: { outcome: 'failed', code: 'TURN_DEADLINE_EXCEEDED' },
   destroyed: { outcome: 'failed', code: 'USER_DESTROYED' },
 };
+
+/** With one of these the turn is somebody else's to close: a newer run's, or the run's that follows this cancelled one. */
+const LEAVES_OPEN: ReadonlySet<ErrorCode> = new Set(['STALE_LANE', 'STALE_TRY', 'CANCELLED']);
 
 /** Waits for what the lane does outside of this turn's scope, but no longer than the turn lives. */
 function unlessCancelled<T>(work: Promise<T>): Promise<T> {
@@ -57,56 +63,79 @@ function unlessCancelled<T>(work: Promise<T>): Promise<T> {
   return scope.cancellable ? Promise.race([work, scope.cancelRequested]) : work;
 }
 
+const codeOfEnd = (error: unknown): ErrorCode => (error instanceof TurnFailed ? error.code : codeOf(error));
+
 export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
   const scope = new CancellationScope();
   let step = turn.step;
   let reason: EndReason | undefined;
-  let isActing = false;
-  let stopping: Promise<void> | undefined;
+  /** What may have a command running on the machine: a tool call, or an earlier lane's that is being settled. */
+  let commands: 'none' | 'acting' | 'settling' = 'none';
+  let stopping: Promise<ErrorCode | null> | undefined;
+
+  /** The machine was not there for a step: says so to the lane. False: that is not what the step failed with. */
+  async function noteMissing(code: ErrorCode, generation: number): Promise<boolean> {
+    if (code === 'MACHINE_ASLEEP') host.machine.foundAsleep();
+    else if (code === 'MACHINE_LOST') await host.machine.foundLost(generation);
+    else return false;
+    return true;
+  }
 
   /** Repeats an agent step that needs the machine until the machine is there for it. */
   async function withMachine<T>(work: () => Promise<T>): Promise<T> {
     for (let recoveries = 0; recoveries < MACHINE_RECOVERIES_MAX; recoveries += 1) {
       const ensured = await unlessCancelled(host.machine.ensure());
-      if (!ensured.ok) throw new TurnFailed(ensured.code === 'STALE_LANE' ? 'STALE_LANE' : 'MACHINE_UNAVAILABLE');
+      if (!ensured.ok) throw new TurnFailed(LEAVES_OPEN.has(ensured.code) ? ensured.code : 'MACHINE_UNAVAILABLE');
       const generation = host.generation();
       try {
         return await work();
       } catch (error) {
-        const code = isCancellation(error) ? undefined : codeOf(error);
-        if (code === 'MACHINE_ASLEEP') host.machine.foundAsleep();
-        else if (code === 'MACHINE_LOST') await host.machine.foundLost(generation);
-        else throw error;
+        if (!(await noteMissing(codeOf(error), generation))) throw error;
       }
     }
     throw new TurnFailed('MACHINE_UNAVAILABLE');
   }
 
   /** Stops whatever was submitted and has no outcome; a machine that is gone or booted anew is proof enough. */
-  async function settleCommands(as: 'cancelled' | 'interrupted'): Promise<void> {
+  async function stopCommands(as: 'cancelled' | 'interrupted'): Promise<void> {
+    const generation = host.generation();
     try {
       // The direct way first: it reaches a running command soonest.
       await steps.stopCommand(turn, as);
     } catch (error) {
-      const code = codeOf(error);
-      if (code === 'MACHINE_LOST') await host.machine.foundLost(host.generation());
-      else if (code === 'MACHINE_ASLEEP') host.machine.foundAsleep();
-      else throw error;
+      if (!(await noteMissing(codeOf(error), generation))) throw error;
       await withMachine(() => steps.stopCommand(turn, as));
+    }
+  }
+
+  /** As stopCommands; answers with what it failed. Repeats have been made by then: the turn is closed all the same. */
+  async function settle(as: 'cancelled' | 'interrupted'): Promise<ErrorCode | null> {
+    try {
+      await CancellationScope.nonCancellable(() => stopCommands(as));
+      return null;
+    } catch (error) {
+      return codeOfEnd(error);
     }
   }
 
   async function actAll(calls: readonly CallRef[]): Promise<void> {
     for (const call of calls) {
       if (call.isSettled) continue;
-      isActing = true;
+      commands = 'acting';
       await withMachine(() => steps.act(turn, { step, index: call.index, tool: call.tool }));
-      isActing = false;
+      commands = 'none';
     }
   }
 
+  /** An earlier lane's commands, before anything else. */
+  async function takeOver(): Promise<void> {
+    commands = 'settling';
+    await stopCommands(turn.mustClose === 'cancelled' ? 'cancelled' : 'interrupted');
+    commands = 'none';
+  }
+
   async function loop(): Promise<TurnEnd> {
-    if (turn.mustSettle) await settleCommands(turn.mustClose === 'cancelled' ? 'cancelled' : 'interrupted');
+    if (turn.mustSettle) await takeOver();
     if (turn.mustClose !== null) return close(CLOSING[turn.mustClose]);
     let calls = turn.calls;
     for (;;) {
@@ -124,22 +153,19 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     }
   }
 
-  async function close(end: { outcome: 'failed' | 'cancelled'; code: ErrorCode }): Promise<TurnEnd> {
-    await steps.closeTurn(turn, end);
+  async function close(end: Closing): Promise<TurnEnd> {
+    await untilStored(`turn ${turn.position} · close again after an error`, () => steps.closeTurn(turn, end));
     return { kind: 'closed', ...end };
   }
 
   /** Everything that ends a turn otherwise than by its last answer. */
   async function afterFailure(error: unknown): Promise<TurnEnd> {
-    const code = error instanceof TurnFailed ? error.code : codeOf(error);
-    if (reason !== undefined) {
-      await stopping;
-      return close(CLOSING[reason]);
-    }
-    if (isCancellation(error)) return { kind: 'left_open', code: 'CANCELLED' };
-    if (code === 'STALE_LANE' || code === 'STALE_TRY') return { kind: 'left_open', code };
-    if (isActing) await settleCommands('interrupted');
-    return close({ outcome: 'failed', code });
+    const code = codeOfEnd(error);
+    if (reason === undefined && LEAVES_OPEN.has(code)) return { kind: 'left_open', code };
+    if (commands === 'acting') stopping ??= settle(reason === 'cancelled' ? 'cancelled' : 'interrupted');
+    const unsettled = (await stopping) ?? null;
+    if (unsettled !== null && LEAVES_OPEN.has(unsettled)) return { kind: 'left_open', code: unsettled };
+    return close(reason === undefined ? { outcome: 'failed', code } : CLOSING[reason]);
   }
 
   async function run(): Promise<TurnEnd> {
@@ -149,8 +175,8 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
       try {
         return await CancellationScope.nonCancellable(() => afterFailure(error));
       } catch (second) {
-        // Closing failed for good: only fencing does that, and the newer run closes it.
-        return { kind: 'left_open', code: second instanceof TurnFailed ? second.code : codeOf(second) };
+        // It could not be closed: the lane reads Postgres anew and finds it open, or closed by a newer run.
+        return { kind: 'left_open', code: codeOfEnd(second) };
       }
     }
   }
@@ -164,11 +190,7 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     end(why) {
       if (reason !== undefined) return;
       reason = why;
-      if (isActing) {
-        stopping = CancellationScope.nonCancellable(() => settleCommands('cancelled'));
-        // Read by whoever closes the turn; marked as handled until then.
-        stopping.catch(() => undefined);
-      }
+      if (commands !== 'none') stopping = settle('cancelled');
       scope.cancel();
     },
   };

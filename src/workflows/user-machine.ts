@@ -15,7 +15,7 @@ export async function userMachine(carried?: unknown): Promise<void> {
   const data = carry === undefined ? newLaneData(Date.now()) : dataOf(carry);
   const bell = createBell();
   // A run that was not carried over knows nothing: it looks into Postgres at once.
-  const inbox = createInbox(carry?.mustLook ?? true);
+  const inbox = createInbox(carry ?? { mustLook: true, sleepRequested: false });
   const lane = createLane({ data, inbox, bell, isCarried: carry !== undefined });
   setHandler(getState, lane.state, {
     description: 'Phase, machine, running turn, counters, and when the machine will sleep.',
@@ -28,7 +28,9 @@ export async function userMachine(carried?: unknown): Promise<void> {
       const exit = await lane.look();
       // No await between the lane's check that nothing is outstanding and these two ways out.
       if (exit === 'done') return;
-      if (exit === 'roll_over') await continueAsNew<typeof userMachine>(carryOf(data, inbox.mustLook));
+      // A run that was asked to end does not hand over to another: the wait below throws.
+      const isEnding = CancellationScope.current().consideredCancelled;
+      if (exit === 'roll_over' && !isEnding) await continueAsNew<typeof userMachine>(carryOf(data, inbox));
       await condition(() => bell.rings > heard);
     }
   } catch (error) {
