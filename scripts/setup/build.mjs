@@ -108,5 +108,5 @@ function filesBelow(path) {
   if (!existsSync(path)) return [];
   if (statSync(path).isFile()) return [path];
   const names = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  return names.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
+  return names.map((entry) => join(entry.parentPath, entry.name)).sort();
 }

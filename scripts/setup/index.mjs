@@ -53,11 +53,11 @@ export async function ensure({ tools: needed, build: needsBuild = true }) {
   if (major < NODE_MAJOR_MIN) {
     throw new SetupError(`This is Node ${process.versions.node}.`, `Install Node ${NODE_MAJOR_MIN} or newer.`);
   }
-  const parts = [dependencies, ...(needsBuild ? [build] : [])];
-  const isReady = () => parts.every((part) => part.isReady()) && needed.every((name) => hasTool(readTools()[name]));
-  if (isReady()) return;
+  const isBuilt = dependencies.isReady() && (!needsBuild || build.isReady());
+  if (isBuilt && needed.every((name) => hasTool(readTools()[name]))) return;
   await withSetupLock(async () => {
-    for (const part of parts) if (!part.isReady()) await part.make();
+    if (!dependencies.isReady()) dependencies.make();
+    if (needsBuild && !build.isReady()) await build.make();
     for (const name of needed.filter((tool) => !hasTool(readTools()[tool]))) {
       const found = await tools[name]();
       mkdirSync(CACHE, { recursive: true });
@@ -77,7 +77,7 @@ export function runScript(main) {
 }
 
 /** @returns {Record<string, string | Record<string, string> | undefined>} */
-function readTools() {
+export function readTools() {
   try {
     return JSON.parse(readFileSync(TOOLS, 'utf8'));
   } catch {

@@ -19,12 +19,12 @@ export function ensureProgram({ names, debianPackage, purpose, isComplete = () =
     );
   }
   say(`Installing ${debianPackage} for ${purpose} (about 20 s) …`);
-  const [command = '', ...args] = [...asRoot, ...install];
+  const { command, args } = toCommand([...asRoot, ...install]);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   if (!tryRun(command, args, { env }).ok) {
     // A fresh system has no package lists yet.
-    const [update = '', ...updateArgs] = [...asRoot, 'apt-get', 'update'];
-    tryRun(update, updateArgs, { env });
+    const update = toCommand([...asRoot, 'apt-get', 'update']);
+    tryRun(update.command, update.args, { env });
     run(command, args, { env });
   }
   const installed = findProgram(...names);
@@ -36,4 +36,9 @@ export function ensureProgram({ names, debianPackage, purpose, isComplete = () =
 function rootPrefix() {
   if (process.getuid?.() === 0) return [];
   return findProgram('sudo') !== undefined && tryRun('sudo', ['-n', 'true']).ok ? ['sudo', '-n'] : undefined;
+}
+
+/** @param {readonly string[]} words */
+function toCommand(words) {
+  return { command: String(words[0]), args: words.slice(1) };
 }
