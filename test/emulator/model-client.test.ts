@@ -2,12 +2,17 @@
  * Goal: our model adapter and the emulator's built-in model understand each other, in good turns and in every fault that a person
  * can ask for. Method: both, over real HTTP, with the context builder between them.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEmulator } from '../../src/emulator/index.js';
 import { registerModelRoutes } from '../../src/emulator/model/index.js';
 import type { ChatAnswer, ChatModel, ChatTool } from '../../src/model/chat-model.js';
 import { buildContext, type TranscriptEntry } from '../../src/model/context.js';
 import { createChatModel } from '../../src/model/dedalus-chat.js';
+import { EmulatorAdmin } from '../support/emulator-admin.js';
 
 const KEY = 'test-model-key';
 const bash: ChatTool = { name: 'bash', description: 'runs a command', parameters: { type: 'object' } };
@@ -77,4 +82,33 @@ describe('faults that a prompt asks for', () => {
   ])('!model %s is answered as such', async (directive, expected) => {
     expect(await ask([{ kind: 'user', text: `!model ${directive}\n$ true` }])).toMatchObject(expected);
   });
+});
+
+test('a running emulator serves it at its modelUrl, and its admin routes count the calls', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'model-'));
+  const quiet = { info() {}, warn() {}, error() {} };
+  const emulator = await startEmulator({ profile: 'g2', dataDir, port: 0, log: quiet });
+  try {
+    const admin = new EmulatorAdmin(emulator.url, emulator.apiKey);
+    await admin.call('POST', '/_emulator/model', {
+      conversations: [{ match: 'hello', steps: [{ text: 'scripted' }] }],
+    });
+    const served = createChatModel({
+      baseUrl: emulator.modelUrl,
+      apiKey: emulator.apiKey,
+      model: 'any',
+      requestTimeoutMs: 5_000,
+    });
+    const answer = await served.complete({
+      messages: [{ role: 'user', content: 'hello' }],
+      tools: [],
+      signal: new AbortController().signal,
+    });
+    expect(answer.content).toBe('scripted');
+    const { calls } = await admin.get<{ calls: { prompt: string }[] }>('/_emulator/model/calls');
+    expect(calls.map((call) => call.prompt)).toEqual(['hello']);
+  } finally {
+    await emulator.close();
+    await rm(dataDir, { recursive: true, force: true });
+  }
 });
