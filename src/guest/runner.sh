@@ -225,21 +225,21 @@ find_targets() {
 }
 
 # Sends $1 to all targets. A shell that waits for its child acts on INT only after it, and may then go on with the next line: the
-# command's own shell ($2) gets TERM instead. So does whoever ignores INT, as background children of a shell do.
+# command's own shell ($2) gets TERM instead, and before its children. So does whoever ignores INT, as a shell's background children.
 signal_targets() {
   local pid lines line argv
+  if [[ $1 == INT && -n ${TARGETS[$2]-} ]] && mapfile -d '' -t argv 2>/dev/null <"/proc/$2/cmdline" \
+    && [[ ${argv[2]-} == "$SHELL_CODE" ]]; then
+    kill -TERM "$2" 2>/dev/null
+    unset -v "TARGETS[$2]"
+  fi
   for pid in "${!TARGETS[@]}"; do
-    if [[ $1 == INT ]]; then
-      if [[ $pid == "$2" ]] && mapfile -d '' -t argv 2>/dev/null <"/proc/$pid/cmdline" && [[ ${argv[2]-} == "$SHELL_CODE" ]]; then
-        kill -TERM "$pid" 2>/dev/null
-        continue
-      fi
-      mapfile -t lines 2>/dev/null <"/proc/$pid/status"
-      for line in "${lines[@]}"; do
-        [[ $line == SigIgn:* ]] && ((0x${line##*[[:space:]]} & 2)) && kill -TERM "$pid" 2>/dev/null
-      done
-    fi
     kill "-$1" "$pid" 2>/dev/null
+    [[ $1 == INT ]] || continue
+    mapfile -t lines 2>/dev/null <"/proc/$pid/status"
+    for line in "${lines[@]}"; do
+      [[ $line == SigIgn:* ]] && ((0x${line##*[[:space:]]} & 2)) && kill -TERM "$pid" 2>/dev/null
+    done
   done
 }
 
@@ -724,7 +724,6 @@ serve() {
   local idle_max=$4 part buffer='' pending=0 quiet=0 tick status
   stty raw -echo
   trap '' PIPE
-  trap 'exit 0' HUP TERM
   trap 'pending=1' USR1 # a command is over; no more may be done here, since it may interrupt a read
   say_hello serve || exit 0
   prune </dev/null >/dev/null 2>&1 &
