@@ -9,6 +9,7 @@ import { runChat } from './chat.js';
 import { DATA_DIR_DEFAULT } from './deployment.js';
 import { emulatorOptions } from './emulator.js';
 import { stopSignal } from './stop-signal.js';
+import { runStoryCommand } from './story.js';
 import { formatFields } from './table.js';
 
 /** By convention, for a process that a Ctrl-C ended by force. */
@@ -21,6 +22,8 @@ interface DevOptions {
   readonly profile: string;
   readonly guestNetwork?: true;
   readonly modelScript?: string;
+  readonly story?: true;
+  readonly json?: string;
 }
 
 export function addDev(program: Command): void {
@@ -31,9 +34,20 @@ export function addDev(program: Command): void {
     .addOption(
       new Option('--ports <which>', 'the usual ports, or free ones').choices(['fixed', 'auto']).default('fixed'),
     )
-    .option('--user <id>', 'who chats in the terminal');
+    .option('--user <id>', 'who chats in the terminal')
+    .option('--story', 'tell and check what this product is for, on a folder and ports of its own, and end')
+    .option('--json <file>', 'with --story: where each step, its evidence and times are written');
   emulatorOptions().forEach((option) => command.addOption(option));
-  command.action(runDev);
+  command.action(async (options: DevOptions) => {
+    if (options.story === undefined) return runDev(options);
+    const isGiven = (name: string): boolean => command.getOptionValueSource(name) !== 'default';
+    return runStoryCommand({
+      data: isGiven('data') ? options.data : undefined,
+      ports: isGiven('ports') ? options.ports : 'auto',
+      emulatorArgs: emulatorArgs(options),
+      ...(options.json === undefined ? {} : { json: options.json }),
+    });
+  });
 }
 
 async function runDev(options: DevOptions): Promise<void> {
@@ -43,11 +57,7 @@ async function runDev(options: DevOptions): Promise<void> {
     dataDir: options.data,
     ports: options.ports,
     env: currentEnvironment(),
-    emulatorArgs: [
-      ...['--profile', options.profile],
-      ...(options.guestNetwork === undefined ? [] : ['--guest-network']),
-      ...(options.modelScript === undefined ? [] : ['--model-script', options.modelScript]),
-    ],
+    emulatorArgs: emulatorArgs(options),
     log: createLogger({ level: 'warn', part: 'dev' }),
   });
   const stop = stopSignal({
@@ -72,6 +82,14 @@ async function runDev(options: DevOptions): Promise<void> {
   }
   await stack.stop();
   await starting.catch(() => undefined); // Interrupted by the stop.
+}
+
+function emulatorArgs(options: DevOptions): string[] {
+  return [
+    ...['--profile', options.profile],
+    ...(options.guestNetwork === undefined ? [] : ['--guest-network']),
+    ...(options.modelScript === undefined ? [] : ['--model-script', options.modelScript]),
+  ];
 }
 
 /** What a program that started us needs. */

@@ -1,5 +1,7 @@
 /** `innkeeper emulator`: the machines API of the vendor on this computer, until it is stopped. */
+import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
+import { InnkeeperError } from '../contracts/errors.js';
 import { assertPortFree } from '../dev/ports.js';
 import { PROFILES, startEmulator, type Profile } from '../emulator/index.js';
 import { createLogger } from '../log.js';
@@ -11,6 +13,7 @@ interface EmulatorCommandOptions {
   readonly data: string;
   readonly host?: string;
   readonly allowRemote?: true;
+  readonly apiKeyFile?: string;
   readonly guestNetwork?: true;
   readonly modelScript?: string;
 }
@@ -31,7 +34,8 @@ export function addEmulator(program: Command): void {
     .option('--port <number>', '0 picks a free one', '7400')
     .option('--data <dir>', 'folder of its state', '.data/emulator')
     .option('--host <address>', 'address to listen on')
-    .option('--allow-remote', 'allow another address than loopback: whoever reaches it gets shells here');
+    .option('--allow-remote', 'allow another address than loopback: whoever reaches it gets shells here')
+    .option('--api-key-file <file>', 'the key to ask for; without it, one is made and kept with the state');
   emulatorOptions().forEach((option) => command.addOption(option));
   command.action(async (options: EmulatorCommandOptions) => {
     const port = Number(options.port);
@@ -43,6 +47,7 @@ export function addEmulator(program: Command): void {
       log: createLogger({ level: 'info', part: 'emulator' }),
       ...(options.host === undefined ? {} : { host: options.host }),
       ...(options.allowRemote === undefined ? {} : { allowRemote: true }),
+      ...(options.apiKeyFile === undefined ? {} : { apiKey: readKey(options.apiKeyFile) }),
       ...(options.guestNetwork === undefined ? {} : { guestNetwork: true }),
       ...(options.modelScript === undefined ? {} : { modelScriptFile: options.modelScript }),
     });
@@ -51,4 +56,14 @@ export function addEmulator(program: Command): void {
     await stopSignal().received;
     await emulator.close();
   });
+}
+
+function readKey(file: string): string {
+  try {
+    const key = readFileSync(file, 'utf8').trim();
+    if (key !== '') return key;
+  } catch (cause) {
+    throw new InnkeeperError('SETTINGS_INVALID', `--api-key-file: ${file} cannot be read.`, { cause });
+  }
+  throw new InnkeeperError('SETTINGS_INVALID', `--api-key-file: ${file} is empty.`);
 }

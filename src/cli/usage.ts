@@ -2,35 +2,11 @@
 import type { Command } from 'commander';
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseUserId } from '../contracts/ids.js';
-import { usage, type UserUsage } from '../store/usage.js';
+import { toCostLine, type CostLine } from '../store/cost.js';
+import { usage } from '../store/usage.js';
 import { print, withCommonOptions, type CommonOptions } from './command.js';
 import { deploymentConfig, withStore } from './deployment.js';
 import { formatTable, outputColumns, type Column } from './table.js';
-
-const SECONDS_PER_HOUR = 3_600;
-/** A month as the vendor counts it is not documented; this is the usual 730 hours. */
-const SECONDS_PER_MONTH = 730 * SECONDS_PER_HOUR;
-
-export interface CostLine {
-  readonly userId: string;
-  readonly awakeSeconds: number;
-  readonly vcpuHours: number;
-  readonly gibMonths: number;
-  /** null: a price is not set. */
-  readonly cost: number | null;
-}
-
-/** Adds prices to what was measured. */
-export function toCostLine(
-  used: UserUsage,
-  prices: { readonly vcpuHour: number | undefined; readonly gibMonth: number | undefined },
-): CostLine {
-  const vcpuHours = used.vcpuSeconds / SECONDS_PER_HOUR;
-  const gibMonths = used.gibSeconds / SECONDS_PER_MONTH;
-  const { vcpuHour, gibMonth } = prices;
-  const cost = vcpuHour === undefined || gibMonth === undefined ? null : vcpuHours * vcpuHour + gibMonths * gibMonth;
-  return { userId: used.userId, awakeSeconds: used.awakeSeconds, vcpuHours, gibMonths, cost };
-}
 
 const COLUMNS: readonly Column<CostLine>[] = [
   { title: 'USER', show: (line) => line.userId },
