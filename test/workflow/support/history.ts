@@ -1,0 +1,47 @@
+/** Reads what the server recorded of a run. */
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+
+export type HistoryEvent = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchHistory']>>['events']>[number];
+
+/** WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND: the server's way of handing one more signal to a run that wants to end. */
+const UNHANDLED_COMMAND = 1;
+const SUFFIX = 'EventAttributes';
+
+export async function readHistory(client: Client, workflowId: string, runId?: string): Promise<HistoryEvent[]> {
+  const { events } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+  return events ?? [];
+}
+
+/** The event's type as its attributes are named: `timerStarted`, `activityTaskScheduled`, … */
+export function nameOf(event: HistoryEvent): string {
+  const field = Object.entries(event).find(([key, value]) => key.endsWith(SUFFIX) && value !== null)?.[0];
+  return field?.slice(0, -SUFFIX.length) ?? 'unknown';
+}
+
+export function ofType(events: readonly HistoryEvent[], name: string): HistoryEvent[] {
+  return events.filter((event) => nameOf(event) === name);
+}
+
+export function count(events: readonly HistoryEvent[], name: string): number {
+  return ofType(events, name).length;
+}
+
+/** Types of the regular activities that a run scheduled, in order. */
+export function scheduledActivities(events: readonly HistoryEvent[]): string[] {
+  return events.flatMap(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled?.activityType?.name ?? []);
+}
+
+/** The summary that an operator reads beside an event; undefined: it has none. */
+export function summaryOf(event: HistoryEvent): string | undefined {
+  const payload = event.userMetadata?.summary;
+  return payload ? defaultPayloadConverter.fromPayload<string>(payload) : undefined;
+}
+
+/** Workflow tasks that failed for a reason of ours. */
+export function failedTasks(events: readonly HistoryEvent[]): string[] {
+  return events
+    .flatMap(({ workflowTaskFailedEventAttributes: failed }) => failed ?? [])
+    .filter(({ cause }) => cause !== UNHANDLED_COMMAND)
+    .map(({ cause, failure }) => `cause ${cause}: ${failure?.message ?? ''}`);
+}

@@ -1,0 +1,186 @@
+/** A worker with the real workflow and scripted activities on the shared Temporal server, and lanes to try it with. */
+import { fileURLToPath } from 'node:url';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
+import { laneWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
+import type { LaneState } from '../../../src/contracts/lane-state.js';
+import { waitFor } from '../../support/wait-for.js';
+import { readHistory, type HistoryEvent } from './history.js';
+import { LaneRecord, type TurnRecord } from './lane-record.js';
+import { createScriptedActivities } from './scripted-activities.js';
+
+const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const WORKFLOWS = fromHere('../../../src/workflows/index.ts');
+const CONVERTER = fromHere('../../../src/workflows/payload-converter.ts');
+
+/** Bundles workflow code, by default the project's own. */
+export async function bundleWorkflows(workflowsPath: string = WORKFLOWS, payloadConverterPath: string = CONVERTER) {
+  const logger = new DefaultLogger('ERROR');
+  return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
+}
+
+export interface TestLane {
+  readonly workflowId: string;
+  readonly record: LaneRecord;
+  /** The lane's newest run. */
+  readonly handle: WorkflowHandle;
+  /** Admits a turn and signals the lane, starting it where it does not run. */
+  submit(turnId: string, plan?: readonly (readonly string[])[]): Promise<TurnRecord>;
+  /** Starts the lane with nothing to do; answers its first run id. */
+  start(...args: unknown[]): Promise<string>;
+  /** Signal-with-start, as a backend in any language sends it. */
+  send(signal: string, ...args: unknown[]): Promise<string>;
+  state(): Promise<LaneState>;
+  /** Waits until the turn is over. */
+  ended(turnId: string): Promise<TurnRecord>;
+  /** Waits until the lane says so of itself. */
+  reaches(what: string, condition: (state: LaneState) => boolean): Promise<LaneState>;
+  /** Waits until no turn runs or waits, and the lane has taken note of it. */
+  rests(): Promise<LaneState>;
+  events(runId?: string): Promise<HistoryEvent[]>;
+  /** Events of every run from the one given on, along continue-as-new. */
+  chain(firstRunId: string): Promise<HistoryEvent[][]>;
+}
+
+export interface LaneHarness {
+  readonly client: Client;
+  readonly taskQueue: string;
+  newLane(settings?: Partial<LaneRecord['settings']>): TestLane;
+  /** A lane whose machine is ready and which has nothing to do, one turn being over. */
+  warmLane(settings?: Partial<LaneRecord['settings']>): Promise<TestLane>;
+  /** Everything that should not have happened, of every lane. */
+  violations(): string[];
+  close(): Promise<void>;
+}
+
+let harnesses = 0;
+
+export async function startLaneHarness(address: string): Promise<LaneHarness> {
+  const taskQueue = `lanes-${process.pid}-${(harnesses += 1)}`;
+  const records = new Map<string, LaneRecord>();
+  if (harnesses === 1) Runtime.install({ logger: new DefaultLogger('ERROR') });
+  const [connection, native, workflowBundle] = await Promise.all([
+    Connection.connect({ address }),
+    NativeConnection.connect({ address }),
+    bundleWorkflows(),
+  ]);
+  const client = new Client({ connection });
+  const worker = await Worker.create({
+    connection: native,
+    taskQueue,
+    workflowBundle,
+    activities: createScriptedActivities((workflowId) => records.get(workflowId)),
+    stickyQueueScheduleToStartTimeout: '3s',
+    maxCachedWorkflows: 100,
+    shutdownForceTime: '10s',
+  });
+  const running = worker.run();
+
+  function newLane(settings: Partial<LaneRecord['settings']> = {}): TestLane {
+    const workflowId = laneWorkflowId(`u${records.size + 1}-${taskQueue}`);
+    const record = new LaneRecord();
+    Object.assign(record.settings, settings);
+    records.set(workflowId, record);
+    return createTestLane({ client, taskQueue, workflowId, record });
+  }
+
+  return {
+    client,
+    taskQueue,
+    newLane,
+    async warmLane(settings) {
+      const lane = newLane(settings);
+      await lane.submit('first', [['bash']]);
+      await lane.ended('first');
+      await lane.rests();
+      return lane;
+    },
+    violations: () => [...records.values()].flatMap(({ violations }) => violations),
+    async close() {
+      const ids = [...records.keys()];
+      await Promise.all(
+        // A lane that has ended by itself has nothing to terminate.
+        ids.map((id) =>
+          client.workflow
+            .getHandle(id)
+            .terminate('test is over')
+            .catch(() => undefined),
+        ),
+      );
+      worker.shutdown();
+      await running;
+      await Promise.all([connection.close(), native.close()]);
+    },
+  };
+}
+
+function createTestLane(parts: {
+  client: Client;
+  taskQueue: string;
+  workflowId: string;
+  record: LaneRecord;
+}): TestLane {
+  const { client, taskQueue, workflowId, record } = parts;
+  const handle = client.workflow.getHandle(workflowId);
+
+  async function send(signal: string, ...signalArgs: unknown[]): Promise<string> {
+    const started = await client.workflow.signalWithStart(USER_MACHINE_WORKFLOW, {
+      workflowId,
+      taskQueue,
+      signal,
+      signalArgs,
+    });
+    return started.signaledRunId;
+  }
+  const reaches = (what: string, condition: (now: LaneState) => boolean): Promise<LaneState> =>
+    waitFor(what, async () => {
+      const now = await state();
+      return condition(now) ? now : undefined;
+    });
+  const state = (): Promise<LaneState> => handle.query<LaneState>('getState');
+  const events = (runId?: string): Promise<HistoryEvent[]> => readHistory(client, workflowId, runId);
+
+  return {
+    workflowId,
+    record,
+    handle,
+    send,
+    state,
+    events,
+    async start(...args) {
+      record.userState = 'active';
+      const started = await client.workflow.start(USER_MACHINE_WORKFLOW, { workflowId, taskQueue, args });
+      return started.firstExecutionRunId;
+    },
+    async submit(turnId, plan) {
+      const turn = record.admit(turnId, plan);
+      await send('enqueueTurn', { turnId });
+      return turn;
+    },
+    ended: (turnId) =>
+      waitFor(`the end of turn ${turnId} (${JSON.stringify(record.effects())})`, () => {
+        const turn = record.find(turnId);
+        return turn !== undefined && turn.state !== 'queued' && turn.state !== 'running' ? turn : undefined;
+      }),
+    reaches,
+    rests: () =>
+      reaches('rest', ({ turn, turnCount }) => {
+        const { openTurns, executions } = record;
+        return (
+          turn === null &&
+          openTurns.length === 0 &&
+          turnCount === record.turnCount &&
+          executions.every(({ isOver }) => isOver)
+        );
+      }),
+    async chain(firstRunId) {
+      const runs: HistoryEvent[][] = [];
+      for (let runId: string | null | undefined = firstRunId; runId;) {
+        const run = await events(runId);
+        runs.push(run);
+        runId = run.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+      }
+      return runs;
+    },
+  };
+}
