@@ -101,6 +101,7 @@ const workerSettings = {
   TURN_WALL_MS: whole(limits.TURN_WALL_MS_DEFAULT, 1_000, DAY_MS),
   WORKER_MAX_CACHED_WORKFLOWS: whole(1_000, 1, 100_000),
   WORKER_SHUTDOWN_GRACE_MS: whole(10_000, 0, HOUR_MS),
+  WORKER_FAULT_POINT: text().optional(),
 };
 
 /** The environment of this process; nothing else reads it. */
@@ -178,6 +179,8 @@ export function loadConfig(env: Environment) {
     worker: {
       maxCachedWorkflows: s.WORKER_MAX_CACHED_WORKFLOWS,
       shutdownGraceMs: s.WORKER_SHUTDOWN_GRACE_MS,
+      /** Where the worker kills itself, for tests of recovery; see worker/fault-points.ts. */
+      faultPoint: s.WORKER_FAULT_POINT,
     },
   });
 }

@@ -9,6 +9,7 @@ import { createDedalusProvider } from '../machines/dedalus/provider.js';
 import { createChatModel } from '../model/dedalus-chat.js';
 import { loadSystemPromptTemplate } from '../model/system-prompt.js';
 import { createPool } from '../store/pool.js';
+import { createFaultPoints } from './fault-points.js';
 
 /** Added to the turn limit and the idle time, so that the provider's own sleep comes after anything of ours. */
 const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
@@ -31,17 +32,20 @@ function newKey(): string {
 export function createParts(config: Config, log: Logger): WorkerParts {
   const { machines: machineSettings, model: modelSettings, turn } = config;
   const systemPrompt = loadSystemPromptTemplate(modelSettings.systemPromptFile);
-  const store = createPool({
-    url: config.database.url,
-    poolMax: config.database.poolMax,
-    applicationName: 'innkeeper-worker',
-  });
+  const points = createFaultPoints(config.worker.faultPoint);
+  const store = points.store(
+    createPool({
+      url: config.database.url,
+      poolMax: config.database.poolMax,
+      applicationName: 'innkeeper-worker',
+    }),
+  );
   const machines = createDedalusProvider({
     ...machineSettings,
     newKey,
     log: log.child({ part: 'machines' }),
   });
-  const guest = createGuest({ machines, newKey });
+  const guest = points.guest(createGuest({ machines, newKey }));
   const guests = createGuests({ guest, log });
   const model = createChatModel({
     baseUrl: modelSettings.baseUrl,
@@ -52,10 +56,10 @@ export function createParts(config: Config, log: Logger): WorkerParts {
   const activities = createActivities({
     store,
     log,
-    machines,
+    machines: points.port('machines', machines),
     guest,
     guests,
-    model,
+    model: points.port('model', model),
     systemPrompt,
     contextBytesMax: modelSettings.contextBytesMax,
     keepAwake: createKeepAwake({ machines, intervalMs: machineSettings.keepAwakeMs, newKey, log }),
@@ -75,7 +79,7 @@ export function createParts(config: Config, log: Logger): WorkerParts {
     newNonce: () => randomBytes(NONCE_BYTES).toString('hex'),
   });
   return {
-    activities,
+    activities: points.activities(activities),
     async close() {
       await guests.closeAll();
       await store.end();
