@@ -224,16 +224,23 @@ find_targets() {
   for pid in "${!found[@]}"; do TARGETS[$pid]=${found[$pid]}; done
 }
 
-# Sends $1 to all targets. A shell that waits for its child acts on INT only after it, and may then go on with the next line: the
-# command's own shell ($2) gets TERM instead, and before its children. So does whoever ignores INT, as a shell's background children.
+# Sends $1 to the targets that have not had it in this round. A shell that waits for its child acts on INT only after it, and may
+# then go on with the next line: the command's own shell ($2) gets TERM instead, before its children, and again when $3 is set,
+# since a shell may miss it between a child's start and the wait. Who ignores INT, as a shell's background children do, gets TERM.
+# All are halted meanwhile: else a shell whose child died would go on with its next line before its own signal came.
+declare -A HAD=()
 signal_targets() {
-  local pid lines line argv
+  local pid lines line argv fresh=()
+  for pid in "${!TARGETS[@]}"; do [[ -n ${HAD[$pid]-} ]] || fresh+=("$pid"); done
+  ((${#fresh[@]})) && kill -STOP "${fresh[@]}" 2>/dev/null
   if [[ $1 == INT && -n ${TARGETS[$2]-} ]] && mapfile -d '' -t argv 2>/dev/null <"/proc/$2/cmdline" \
     && [[ ${argv[2]-} == "$SHELL_CODE" ]]; then
-    kill -TERM "$2" 2>/dev/null
-    unset -v "TARGETS[$2]"
+    [[ -z ${HAD[$2]-} || -n $3 ]] && kill -TERM "$2" 2>/dev/null
+    HAD[$2]=1
   fi
-  for pid in "${!TARGETS[@]}"; do
+  for pid in "${fresh[@]}"; do
+    [[ $1 != INT || -z ${HAD[$pid]-} ]] || continue # the shell has had its TERM
+    HAD[$pid]=1
     kill "-$1" "$pid" 2>/dev/null
     [[ $1 == INT ]] || continue
     mapfile -t lines 2>/dev/null <"/proc/$pid/status"
@@ -241,27 +248,29 @@ signal_targets() {
       [[ $line == SigIgn:* ]] && ((0x${line##*[[:space:]]} & 2)) && kill -TERM "$pid" 2>/dev/null
     done
   done
+  ((${#fresh[@]})) && kill -CONT "${fresh[@]}" 2>/dev/null
 }
 
-# Ends session $1 (leader began at $2) with $3 seconds between INT, TERM and KILL; returns when nothing of it is left.
+# Ends session $1 (leader began at $2) with $3 ms between the signals ($4, else INT, TERM, KILL), also for processes that are born
+# meanwhile; returns when nothing of it is left. $5: command whose output is kept short meanwhile.
 end_session() {
-  local sid=$1 start=$2 grace=$3 signal began deadline wait
+  local sid=$1 start=$2 grace=$3 signal began deadline tries again
   [[ -n $sid ]] || return 0
   TARGETS=()
   for signal in ${4:-INT TERM KILL}; do
-    find_targets "$sid" "$start"
-    ((${#TARGETS[@]} == 0)) && return 0
-    signal_targets "$signal" "$sid"
-    now_ms; began=$NOW deadline=$((NOW + grace)) wait=0.004
+    HAD=() tries=0
+    now_ms; began=$NOW deadline=$((NOW + grace))
     [[ $signal == KILL ]] && deadline=$((NOW + 10000))
     while :; do
-      pause "$wait"
       find_targets "$sid" "$start"
       ((${#TARGETS[@]} == 0)) && return 0
+      again=
+      ((tries == 4 || tries == 12)) && again=1
+      signal_targets "$signal" "$sid" "$again"
+      [[ -n ${5-} ]] && drop_middle "$5"
+      if ((tries++ < 8)); then pause 0.004; else pause 0.05; fi
       now_ms
       ((NOW >= deadline || NOW < began)) && break
-      ((NOW - began > 40)) && wait=0.05
-      [[ $signal == KILL ]] && signal_targets KILL "$sid" # those that were born meanwhile
     done
   done
 }
@@ -342,7 +351,7 @@ run_command() {
   #@ released
 
   # Waits for the end of the command's own process; meanwhile keeps the output short and the time limit.
-  local uptime before elapsed=0 rounds=(INT TERM KILL) next=${limits[0]} delta got
+  local uptime before elapsed=0 delta got
   read -r before _ </proc/uptime; before=$((10#${before/./}0))
   while kill -0 "$leader" 2>/dev/null; do
     got=
@@ -356,18 +365,14 @@ run_command() {
     delta=$((uptime - before)) before=$uptime
     ((elapsed += delta > 5000 ? 100 : delta)) # a jump is a machine that was frozen: that time is not the command's
     drop_middle "$id"
-    if ((elapsed >= next && ${#rounds[@]} > 0)); then
+    if ((elapsed >= limits[0])); then
       timedout=1
-      find_targets "$leader" "$sidstart"
-      signal_targets "${rounds[0]}" "$leader"
-      rounds=("${rounds[@]:1}")
-      ((next += ${limits[3]}))
+      end_session "$leader" "$sidstart" "${limits[3]}" '' "$id"
     fi
   done
   wait "$leader"
   status=$?
   now_ms; local ended=$NOW
-  ((timedout)) && end_session "$leader" "$sidstart" "${limits[3]}" "${rounds[*]:-KILL}"
   if read -r -t 0.001 -n 1 got && [[ $got == [et] ]]; then mark=$got; fi
   #@ ended
 
