@@ -23,47 +23,50 @@ export interface TranscriptTurn {
 const NEVER_RAN = '(not run: the turn ended first)';
 const NO_OUTCOME = '(its outcome is not known: the turn ended first)';
 
-// Sizes first: text is read only of the turns that fit. The turn itself is always among them.
+/** Positions looked at for each turn that may be given: a turn that was cancelled while it waited has nothing to give. */
+const POSITIONS_PER_TURN = 4;
+
+// Sizes first: text is read only of the turns that fit, and this turn is always among them. Ranges of the keys bound what is
+// read, whatever the planner thinks: neither a long life of a user nor a young database makes it walk all of a user's turns.
 const selectRecent = statement(
   'select_recent_turns',
-  `with this as (
-     select user_id, position from turns where turn_key = $1::bigint
-   ), recent as (
-     select t.turn_key, t.turn_id, t.position
-     from turns t, this where t.user_id = this.user_id and t.position <= this.position and t.started_at is not null
+  `with recent as (
+     select t.user_id, t.turn_key, t.turn_id, t.position, t.turn_key = $1::bigint as is_this
+     from turns t
+     where t.user_id = (select user_id from turns where turn_key = $1::bigint)
+       and t.position <= (select position from turns where turn_key = $1::bigint)
+       and t.position > (select position from turns where turn_key = $1::bigint) - $4::bigint
+       and t.started_at is not null
      order by t.position desc limit $2
    ), sized as (
-     select r.*,
-       (select coalesce(sum(octet_length(text)), 0) from transcript e where e.turn_key = r.turn_key)
+     select recent.*,
+       (select coalesce(sum(octet_length(text)), 0) from transcript where turn_key = recent.turn_key)
        + (select coalesce(sum(octet_length(arguments_json) + coalesce(octet_length(shown), 0)), 0)
-          from tool_calls c where c.turn_key = r.turn_key) as bytes
-     from recent r
+          from tool_calls where turn_key = recent.turn_key) as bytes
+     from recent
    ), counted as (
-     select turn_key, turn_id, position, sum(bytes) over (order by position desc) as bytes_from_here from sized
+     select sized.*, sum(bytes) over (order by position desc) as bytes_from_here from sized
    )
-   select turn_key::text, turn_id from counted, this
-   where bytes_from_here <= $3 or counted.position = this.position
-   order by counted.position`,
+   select user_id, turn_key::text, turn_id from counted where bytes_from_here <= $3 or is_this order by position`,
 );
-// Notes of no turn belong to the turn that follows them.
+// Turns run one after the other, so their entries follow each other; notes of no turn belong to the turn that follows them.
 const selectEntries = statement(
   'select_conversation_entries',
-  `with first as (
-     select min(seq) as seq from transcript where turn_key = any($2::bigint[])
-   ), span as (
-     select coalesce((select max(e.seq) + 1 from transcript e, first
-                      where e.user_id = t.user_id and e.turn_key is not null and e.seq < first.seq), 0) as seq, t.user_id
-     from turns t where t.turn_key = $1::bigint
-   )
-   select e.turn_key::text, e.step, e.kind, e.text
-   from transcript e, span
-   where e.user_id = span.user_id and e.seq >= span.seq and (e.turn_key = any($2::bigint[]) or e.turn_key is null)
-   order by e.seq`,
+  `select turn_key::text, step, kind, text from transcript
+   where user_id = $1
+     and seq > coalesce((
+       select seq from transcript
+       where user_id = $1 and turn_key is not null
+         and seq < (select seq from transcript where turn_key = $2::bigint order by seq limit 1)
+       order by seq desc limit 1), 0)
+     and (turn_key = any($3::bigint[]) or turn_key is null)
+   order by transcript.seq`,
 );
 const selectCalls = statement(
   'select_conversation_calls',
   `select turn_key::text, step, call_id, tool, arguments_json, shown, submitted_at is not null as is_submitted
-   from tool_calls where turn_key = any($1::bigint[]) order by turn_key, step, index`,
+   from tool_calls where turn_key = any($1::bigint[])
+   order by tool_calls.turn_key, step, index`,
 );
 
 interface EntryRow {
@@ -92,11 +95,13 @@ export async function loadConversation(
   options: { readonly turnKey: string; readonly turnsMax: number; readonly bytesMax: number },
 ): Promise<TranscriptTurn[]> {
   const { turnKey, turnsMax, bytesMax } = options;
-  const recent = await store.query<{ turn_key: string; turn_id: string }>(selectRecent, [turnKey, turnsMax, bytesMax]);
-  if (recent.rowCount === 0) throw new InnkeeperError('TURN_UNKNOWN', 'There is no such turn, or it has not begun.');
+  const values = [turnKey, turnsMax, bytesMax, turnsMax * POSITIONS_PER_TURN];
+  const recent = await store.query<{ user_id: string; turn_key: string; turn_id: string }>(selectRecent, values);
+  const [oldest] = recent.rows;
+  if (oldest === undefined) throw new InnkeeperError('TURN_UNKNOWN', 'There is no such turn, or it has not begun.');
   const keys = recent.rows.map((row) => row.turn_key);
   const [entries, calls] = await Promise.all([
-    store.query<EntryRow>(selectEntries, [turnKey, keys]),
+    store.query<EntryRow>(selectEntries, [oldest.user_id, oldest.turn_key, keys]),
     store.query<CallRow>(selectCalls, [keys]),
   ]);
   const callsOf = byStep(calls.rows);

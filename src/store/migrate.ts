@@ -36,7 +36,8 @@ export async function migrate(options: {
     connectionTimeoutMillis: CONNECT_MS_MAX,
     keepAlive: true,
   });
-  client.on('error', () => undefined); // The statement under way fails and says it.
+  let isBroken = false;
+  client.on('error', () => (isBroken = true)); // The statement under way fails and says it.
   try {
     await client.connect();
   } catch (error) {
@@ -57,7 +58,8 @@ export async function migrate(options: {
     for (const name of applied) log.info(`applied migration ${name}`);
     return { applied };
   } catch (error) {
-    throw toStoreError(error, where);
+    // The library reports defects of files and of order as plain errors too: only a broken connection is Postgres being away.
+    throw isBroken || error instanceof pg.DatabaseError ? toStoreError(error, where) : error;
   } finally {
     await client.end().catch(() => undefined); // Broken already: what was not committed is rolled back.
   }
