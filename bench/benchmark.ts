@@ -3,6 +3,8 @@
 export interface BenchmarkContext {
   /** 1: as published. Smaller: fewer samples, for a quick look. */
   readonly scale: number;
+  /** Where the worker writes CPU profiles; undefined: none. Profiling costs time: no figures to publish then. */
+  readonly profileDir: string | undefined;
   /** Prints one line of progress or detail. */
   say(line: string): void;
 }

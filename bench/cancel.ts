@@ -34,7 +34,7 @@ export const cancel: Benchmark = {
   title: 'from cancelTurn to the death of the command’s process group, seen on the host',
   targets: { p50_ms: { max: 100 }, p95_ms: { max: 100 } },
   run: (context) =>
-    withRig({ modelDelayMs: 0 }, async (rig) => {
+    withRig(context, { modelDelayMs: 0 }, async (rig) => {
       const { client } = rig.stack;
       const session = await rig.handler.createSession();
       await rig.handler.handle(session, '$ true');

@@ -23,7 +23,7 @@ export const firstByte: Benchmark = {
   title: 'warm machine, model without delay: from submitTurn to the command’s start by the guest’s clock',
   targets: { p50_ms: { max: 60 }, p95_ms: { max: 130 } },
   run: (context) =>
-    withRig({ modelDelayMs: 0 }, async (rig) => {
+    withRig(context, { modelDelayMs: 0 }, async (rig) => {
       const session = await rig.handler.createSession();
       const toResult: number[] = [];
       const baseline = async (): Promise<number> => {

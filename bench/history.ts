@@ -38,7 +38,7 @@ export const history: Benchmark = {
   title: 'events and bytes in Temporal of the one-command turns of one user',
   targets: { events_per_turn: { max: 30 }, bytes_per_turn: { max: 6 * 1_024 }, growth_ratio: { max: 1.1 } },
   run: (context) =>
-    withRig({ modelDelayMs: 0 }, async (rig) => {
+    withRig(context, { modelDelayMs: 0 }, async (rig) => {
       const lanes = await openLanes(rig.temporalAddress);
       try {
         await rig.runTurn('guest', PROMPT);

@@ -13,6 +13,7 @@ import { startTemporal } from '../src/dev/temporal.js';
 import { migrate } from '../src/store/migrate.js';
 import type { TurnView } from '../src/client.js';
 import { startStack, type Stack } from '../test/support/stack.js';
+import type { BenchmarkContext } from './benchmark.js';
 import { CookbookHandler } from './cookbook-handler.js';
 
 export interface RigOptions {
@@ -22,6 +23,7 @@ export interface RigOptions {
   readonly emulator?: Readonly<Record<string, number | boolean | string>>;
   /** Settings of the worker. */
   readonly env?: Readonly<Record<string, string>>;
+  readonly workerNodeArgs?: readonly string[];
 }
 
 export interface Rig {
@@ -53,18 +55,28 @@ export async function stopAllRigs(): Promise<void> {
   await Promise.allSettled([...running].map((stop) => stop()));
 }
 
-export async function withRig<T>(options: RigOptions, body: (rig: Rig) => Promise<T>): Promise<T> {
+export async function withRig<T>(
+  context: BenchmarkContext,
+  options: RigOptions,
+  body: (rig: Rig) => Promise<T>,
+): Promise<T> {
   const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-bench-'));
   const stops: (() => Promise<unknown>)[] = [async () => rmSync(dataDir, { recursive: true, force: true })];
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopping ??= stopInTurn(stops));
   running.add(stop);
   try {
-    return await body(await startRig(options, dataDir, stops));
+    return await body(await startRig(withProfile(options, context), dataDir, stops));
   } finally {
     await stop();
     running.delete(stop);
   }
+}
+
+/** Lets the worker write a CPU profile of each of its threads when it ends. */
+function withProfile(options: RigOptions, { profileDir }: BenchmarkContext): RigOptions {
+  if (profileDir === undefined) return options;
+  return { ...options, workerNodeArgs: ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] };
 }
 
 /** Last started, first stopped. */
@@ -83,6 +95,7 @@ async function startRig(options: RigOptions, dataDir: string, stops: (() => Prom
     databaseUrl: postgres.url,
     temporalAddress: temporal.address,
     env: { LOG_LEVEL: 'warn', ...options.env },
+    ...(options.workerNodeArgs === undefined ? {} : { workerNodeArgs: options.workerNodeArgs }),
   });
   stops.push(stack.stop);
 

@@ -41,7 +41,7 @@ export const sleepers: Benchmark = {
       emulator: { sleepMs: 0, wakeMs: 0 },
       env: { WORKER_MAX_CACHED_WORKFLOWS: String(cached) },
     };
-    return withRig(options, async (rig) => {
+    return withRig(context, options, async (rig) => {
       const count = scaled(context, SLEEPERS, 24);
       const whenFull = Math.min(count, Math.ceil(cached * CACHE_FULL_FACTOR));
       const startedAt = performance.now();

@@ -32,7 +32,7 @@ export const throughput: Benchmark = {
   title: `${USERS} users x ${TURNS_EACH} one-command turns, no model delay, everything on one machine`,
   targets: { turns_per_s: { min: 15 } },
   run: (context) =>
-    withRig({ modelDelayMs: 0 }, async (rig) => {
+    withRig(context, { modelDelayMs: 0 }, async (rig) => {
       const users = scaled(context, USERS, 4);
       const name = (user: number): string => `guest-${user}`;
       const sessions = await Promise.all(Array.from({ length: users }, () => rig.handler.createSession()));

@@ -13,7 +13,7 @@ export const turn: Benchmark = {
   title: `one command, model ${MODEL_DELAY_MS} ms a call: durable turn against the plain handler`,
   targets: { ratio_p50: { max: 1.05 } },
   run: (context) =>
-    withRig({ modelDelayMs: 0 }, async (rig) => {
+    withRig(context, { modelDelayMs: 0 }, async (rig) => {
       const session = await rig.handler.createSession();
       const baseline = (): Promise<number> => timed(() => rig.handler.handle(session, PROMPT));
       const subject = (): Promise<number> => timed(() => rig.runTurn('guest', PROMPT));

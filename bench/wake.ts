@@ -18,7 +18,7 @@ export const wake: Benchmark = {
   title: `sleeping machine, wake ${WAKE_MS} ms, model ${MODEL_DELAY_MS} ms a call, one command: durable turn against one call after another`,
   targets: { ratio_p50: { max: 0.75 } },
   run: (context) =>
-    withRig({ modelDelayMs: 0, emulator: { wakeMs: WAKE_MS } }, async (rig) => {
+    withRig(context, { modelDelayMs: 0, emulator: { wakeMs: WAKE_MS } }, async (rig) => {
       const { client, emulator } = rig.stack;
       const session = await rig.handler.createSession();
       const user = { userId: 'guest' };

@@ -23,30 +23,72 @@ export interface StackOptions {
   readonly client?: Partial<Pick<ClientOptions, 'openTurnsMax' | 'workflowIdKey'>>;
   /** Workers to start; default 1. */
   readonly workers?: number;
+  /** Options of Node itself for the workers, such as `--cpu-prof`. */
+  readonly workerNodeArgs?: readonly string[];
 }
 
-export interface Stack {
+/** A task queue of its own, with its client and its workers: lanes that no other branch of the stack sees. */
+export interface Branch {
   readonly client: InnkeeperClient;
-  readonly emulator: EmulatorAdmin;
   readonly taskQueue: string;
-  readonly dataDir: string;
   readonly workers: RunningProcess[];
   startWorker(env?: Readonly<Record<string, string>>): Promise<RunningProcess>;
-  /** Kills the emulator's process with -9, sandboxes included, and starts it again on its data and port. */
-  restartEmulator(): Promise<void>;
-  emulatorProcess(): RunningProcess;
   /** End of the workers' log. */
   workerLog(): string;
   stop(): Promise<void>;
 }
 
-let stacks = 0;
+export interface Stack extends Branch {
+  readonly emulator: EmulatorAdmin;
+  readonly dataDir: string;
+  /** Another branch on the same servers; it starts no worker by itself. Stop it before the stack. */
+  openBranch(own?: Partial<Omit<StackOptions, 'profile' | 'workers'>>): Branch;
+  /** Kills the emulator's process with -9, sandboxes included, and starts it again on its data and port. */
+  restartEmulator(): Promise<void>;
+  emulatorProcess(): RunningProcess;
+}
+
+let branches = 0;
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-stack-'));
-  const taskQueue = `innkeeper-${process.pid}-${(stacks += 1)}`;
   let emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', 0);
-  const { url, apiKey, modelUrl } = emulator.ready;
+  const { ready } = emulator;
+  const branch = openBranch({ ...options, emulator: ready, dataDir });
+  async function stop(): Promise<void> {
+    await branch.stop();
+    await emulator.process.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+  try {
+    for (let started = 0; started < (options.workers ?? 1); started += 1) await branch.startWorker();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  return {
+    client: branch.client,
+    emulator: new EmulatorAdmin(ready.url, ready.apiKey),
+    taskQueue: branch.taskQueue,
+    dataDir,
+    workers: branch.workers,
+    startWorker: branch.startWorker,
+    openBranch: (own = {}) => openBranch({ ...options, ...own, emulator: ready, dataDir }),
+    emulatorProcess: () => emulator.process,
+    async restartEmulator() {
+      emulator.process.signal('SIGKILL');
+      await emulator.process.exited;
+      emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', Number(new URL(ready.url).port));
+    },
+    workerLog: branch.workerLog,
+    stop,
+  };
+}
+
+function openBranch(options: StackOptions & { readonly emulator: EmulatorReady; readonly dataDir: string }): Branch {
+  const taskQueue = `innkeeper-${process.pid}-${(branches += 1)}`;
+  const { url, apiKey, modelUrl } = options.emulator;
   const workers: RunningProcess[] = [];
   const client = createClient({
     temporal: { address: options.temporalAddress, taskQueue },
@@ -59,7 +101,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const worker = await startProcess({
       label: 'worker',
       command: process.execPath,
-      args: [join(PROJECT_ROOT, 'dist', 'worker.js')],
+      args: [...(options.workerNodeArgs ?? []), join(PROJECT_ROOT, 'dist', 'worker.js')],
       env: {
         PATH: process.env['PATH'] ?? '',
         TEMPORAL_ADDRESS: options.temporalAddress,
@@ -74,7 +116,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...options.env,
         ...env,
       },
-      logFile: join(dataDir, 'worker.log'),
+      logFile: join(options.dataDir, `${taskQueue}.log`),
       onLine: () => (isReady = true),
     });
     workers.push(worker);
@@ -85,27 +127,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     return worker;
   }
 
-  for (let started = 0; started < (options.workers ?? 1); started += 1) await startWorker();
-
   return {
     client,
-    emulator: new EmulatorAdmin(url, apiKey),
     taskQueue,
-    dataDir,
     workers,
     startWorker,
-    emulatorProcess: () => emulator.process,
-    async restartEmulator() {
-      emulator.process.signal('SIGKILL');
-      await emulator.process.exited;
-      emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', Number(new URL(url).port));
-    },
     workerLog: () => workers.at(-1)?.logTail() ?? '',
     async stop() {
       await client.close();
       await Promise.all(workers.map((worker) => worker.stop()));
-      await emulator.process.stop();
-      rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
