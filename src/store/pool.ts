@@ -98,7 +98,7 @@ export function createPool(options: PoolOptions): Store {
 const getTypeParser = ((oid: number, format?: 'text' | 'binary') =>
   oid === INT8_OID && format !== 'binary'
     ? Number
-    : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser;
+    : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
 
 async function run<R extends object>(
   client: pg.PoolClient,

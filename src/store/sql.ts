@@ -39,7 +39,6 @@ export function one<R extends object>(answer: Rows<R>): R {
  * and output come from outside, and none of them may stop a lane.
  */
 export function toStorable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- NUL is what is replaced
   return text.replace(/\u0000|\p{Cs}/gu, '\uFFFD');
 }
 

@@ -69,7 +69,7 @@ const selectTurns = statement(
   'select_turns',
   `select ${COLUMNS} from users u
    left join lateral (
-     select * from turns where user_id = u.user_id and ($2::bigint is null or position < $2) order by position desc limit $3
+     select * from turns where user_id = u.user_id and position < coalesce($2::bigint, 9223372036854775807) order by position desc limit $3
    ) t on true ${TALLY}
    where u.user_id = $1 order by t.position desc`,
 );

@@ -104,7 +104,7 @@ describe('loadConversation', () => {
 });
 
 describe('addNote', () => {
-  it('says so where there is no such user', async () => {
-    await expect(note('nobody', null, 'hello')).rejects.toThrow('unknown user');
+  it('is refused where there is no such user', async () => {
+    await expect(note('nobody', null, 'hello')).rejects.toMatchObject({ code: '23502' });
   });
 });

@@ -1,7 +1,7 @@
 /** Goal: Postgres may go away and come back at any time. Method: a Postgres of this file's own is stopped, killed and started. */
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { InnkeeperError } from '../../src/contracts/errors.js';
+import type { InnkeeperError } from '../../src/contracts/errors.js';
 import { migrate } from '../../src/store/migrate.js';
 import { createPool, withTransaction, type Store } from '../../src/store/pool.js';
 import { statement } from '../../src/store/sql.js';
