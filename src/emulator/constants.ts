@@ -50,7 +50,6 @@ export const TERMINAL_BACKLOG_BYTES_MAX = 256 * 1024;
 export const TERMINAL_SOCKET_HIGH_BYTES = 1024 * 1024;
 export const TERMINAL_SOCKET_LOW_BYTES = 256 * 1024;
 export const TERMINAL_FRAME_BYTES_MAX = 1024 * 1024;
-export const TERMINAL_DRAIN_POLL_MS = 10;
 export const TERMINALS_KEPT_PER_MACHINE_MAX = 100;
 
 /** First uid given to guests when the emulator runs as root; each machine has its own. */

@@ -26,7 +26,7 @@ import { Terminals } from './terminals/terminals.js';
 import { PROFILE_RULES } from './wire/profiles.js';
 
 export { EmulatorStartError, PROFILES } from './options.js';
-export type { EmulatorLog, EmulatorOptions, Profile, RunningEmulator } from './options.js';
+export type { EmulatorOptions, Profile, RunningEmulator } from './options.js';
 
 const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
@@ -148,7 +148,7 @@ async function serve(
 
 function checkOptions(options: EmulatorOptions, host: string): void {
   if (!PROFILES.includes(options.profile)) {
-    throw new EmulatorStartError(`Unknown profile "${String(options.profile)}". Choose one of: ${PROFILES.join(', ')}`);
+    throw new EmulatorStartError(`Unknown profile "${options.profile}". Choose one of: ${PROFILES.join(', ')}`);
   }
   if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
     throw new EmulatorStartError(`The port must be between 0 and 65535, not ${options.port}.`);

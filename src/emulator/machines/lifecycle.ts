@@ -247,7 +247,10 @@ export class Lifecycle {
     const bootId = randomUUID();
     await this.host.boot({ machine, bootId, network: this.settings().guestNetwork });
     const current = this.#get(machineId);
-    if (!current || current.desiredState === 'destroyed') return;
+    if (!current || current.desiredState === 'destroyed' || current.phase === 'failed') {
+      // Lost or deleted while it booted.
+      return this.host.halt(machineId);
+    }
     const change = { machine: { ...current, bootId, isFrozen: false } };
     this.store.commit(change, { kind: 'machine.boot', machineId, bootId, isWarm: false, cause });
   }

@@ -8,7 +8,7 @@ import type { EmulatorContext } from '../context.js';
 import { findMachine } from '../context.js';
 import type { Commit, IdempotencyRecord } from '../state/records.js';
 import type { LedgerNote } from '../state/ledger.js';
-import { codedError, problem, revisionMismatch, WireError } from '../wire/errors.js';
+import { codedError, problem, revisionMismatch, type WireError } from '../wire/errors.js';
 import { shortHash } from '../wire/ids.js';
 import { spoilBody, statusError, takeConflict, takeRefusal, type FaultPoint } from './request-faults.js';
 

@@ -1,5 +1,5 @@
 /** Request bodies, queries and pages. What does not fit is answered as the vendor's validation problem (422). */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX } from '../constants.js';
 import { problem, type FieldProblem } from '../wire/errors.js';
 

@@ -19,27 +19,38 @@ export interface Freezer {
   close(): void;
 }
 
+const bySignals: Freezer = {
+  kind: 'signals',
+  enroll: () => undefined,
+  freeze: (sandbox) => sandbox.signalAll('STOP'),
+  thaw: (sandbox) => sandbox.signalAll('CONT'),
+  forget: () => undefined,
+  close: () => undefined,
+};
+
 export function createFreezer(): Freezer {
   const group = makeGroup();
-  if (group === undefined) {
-    return {
-      kind: 'signals',
-      enroll: () => undefined,
-      freeze: (sandbox) => sandbox.signalAll('STOP'),
-      thaw: (sandbox) => sandbox.signalAll('CONT'),
-      forget: () => undefined,
-      close: () => undefined,
-    };
-  }
+  if (group === undefined) return bySignals;
+  const enrolled = new WeakSet<Sandbox>();
   const groupOf = (sandbox: Sandbox): string => join(group, `m${sandbox.initPid}`);
+  const set = (sandbox: Sandbox, isFrozen: boolean): void => {
+    if (enrolled.has(sandbox)) writeFileSync(join(groupOf(sandbox), 'cgroup.freeze'), isFrozen ? '1' : '0');
+    else if (isFrozen) bySignals.freeze(sandbox);
+    else bySignals.thaw(sandbox);
+  };
   return {
     kind: 'cgroup2',
     enroll: (sandbox) => {
-      mkdirSync(groupOf(sandbox), { recursive: true });
-      writeFileSync(join(groupOf(sandbox), 'cgroup.procs'), String(sandbox.initPid));
+      try {
+        mkdirSync(groupOf(sandbox), { recursive: true });
+        writeFileSync(join(groupOf(sandbox), 'cgroup.procs'), String(sandbox.initPid));
+        enrolled.add(sandbox);
+      } catch {
+        // The group was refused or removed under us: this sandbox is frozen by signals.
+      }
     },
-    freeze: (sandbox) => writeFileSync(join(groupOf(sandbox), 'cgroup.freeze'), '1'),
-    thaw: (sandbox) => writeFileSync(join(groupOf(sandbox), 'cgroup.freeze'), '0'),
+    freeze: (sandbox) => set(sandbox, true),
+    thaw: (sandbox) => set(sandbox, false),
     forget: (sandbox) => removeQuietly(groupOf(sandbox)),
     close: () => removeQuietly(group),
   };

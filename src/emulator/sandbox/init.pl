@@ -118,20 +118,25 @@ sub start_terminal {
   track($id, { pid => $pid, out => { o => $master }, in => $master, queue => '', closing => 0, tty => 1 });
 }
 
+# Terminals yield 4 KiB a read: gathered up to $READ_BYTES, so that a flood costs few frames.
 sub pump {
   my ($id, $c, $stream, $all) = @_;
   my $fh = $c->{out}{$stream} or return;
+  my $data = '';
   while (1) {
-    my $n = sysread($fh, my $data, $READ_BYTES);
+    my $n = sysread($fh, $data, $READ_BYTES, length $data);
     if (!defined $n) {
       next if $! == EINTR;
-      return if $! == EAGAIN;
+      last if $! == EAGAIN;
       $n = 0;
     }
     if ($n == 0) { delete $c->{out}{$stream}; last }
+    next if length($data) < $READ_BYTES;
     emit($stream, $id, $data);
-    last unless $all;
+    return unless $all;
+    $data = '';
   }
+  emit($stream, $id, $data) if length $data;
 }
 
 sub feed {
