@@ -27,10 +27,9 @@ function toText(body: TurnEventBody, titles: ReadonlyMap<string, string>): strin
       const title = toPlain(titles.get(body.cmdId) ?? '');
       return body.tool === 'bash' ? `$ ${title}` : `[${body.tool}] ${title}`;
     }
-    case 'command.ended': {
-      const output = toPlain(body.output).trimEnd().replace(/^/gm, '  ').trimEnd();
-      return [output, endingOf(body.outcome, body.exitCode)].filter(Boolean).join('\n') || undefined;
-    }
+    case 'command.ended':
+      // How it ended is said by the last line of the output, as the model reads it.
+      return toPlain(body.output).trimEnd().replace(/^/gm, '  ').trimEnd() || undefined;
     case 'turn.ended':
       return body.outcome === 'completed' ? undefined : `· ${body.outcome}${adviceFor(body.code)}`;
     case 'machine.phase':
@@ -38,11 +37,6 @@ function toText(body: TurnEventBody, titles: ReadonlyMap<string, string>): strin
     case 'machine.replaced':
       return `· machine ${body.generation} replaces the one before: ${toPlain(body.reason)}`;
   }
-}
-
-function endingOf(outcome: string, exitCode: number | null): string {
-  if (outcome !== 'exited') return `  [${outcome}]`;
-  return exitCode === 0 || exitCode === null ? '' : `  [exit ${exitCode}]`;
 }
 
 function adviceFor(code: ErrorCode | null): string {

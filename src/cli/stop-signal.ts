@@ -6,7 +6,7 @@ export interface StopSignal {
   /** Resolves at the first one. */
   readonly received: Promise<void>;
   isReceived(): boolean;
-  /** As if a signal had come: for a chat that ended. */
+  /** As if a first signal had come: for a chat that ended. */
   raise(): void;
 }
 
@@ -18,10 +18,9 @@ export function stopSignal(options: { readonly onSecond?: () => void } = {}): St
     resolve = done;
   });
   const raise = (): void => {
-    if (isReceived) options.onSecond?.();
     isReceived = true;
     resolve();
   };
-  for (const signal of SIGNALS) process.on(signal, raise);
+  for (const signal of SIGNALS) process.on(signal, () => (isReceived ? options.onSecond?.() : raise()));
   return { received, isReceived: () => isReceived, raise };
 }
