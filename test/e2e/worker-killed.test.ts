@@ -1,0 +1,305 @@
+/**
+ * A worker that is killed with -9 at any boundary of any activity costs time and nothing else: the turn ends, its commands ran
+ * once, the transcript is exact, one machine was created.
+ *
+ * Method: each case has a user, a task queue and workers of its own on the shared servers. The first worker kills itself at a named
+ * point (WORKER_FAULT_POINT), or is killed from here while the far side has done its part and has not answered; the second one
+ * knows nothing of it. Four points an activity: before its effect, after its effect, after the response, before completion.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { callsOf, isAccepted } from '../../src/story/record/provider-record.js';
+import type { Branch } from '../support/stack.js';
+import { waitFor } from '../support/wait-for.js';
+import { leakedMachines, openStage, type Stage, type TranscriptEntry } from './support/stage.js';
+
+const PROMPT = '$ echo one >> ~/runs.txt; echo first\n$ echo two >> ~/runs.txt; echo second';
+const CASE_MS = 150_000;
+
+let stage: Stage;
+/** What an undisturbed turn of this prompt leaves. */
+let undisturbed: TranscriptEntry[];
+
+beforeAll(async () => {
+  stage = await openStage();
+  const turn = { userId: 'undisturbed', turnId: 'turn' };
+  await stage.stack.client.submitTurn({ ...turn, prompt: PROMPT });
+  expect(await stage.stack.client.turnResult({ ...turn, timeoutMs: 60_000 })).toMatchObject({ state: 'completed' });
+  undisturbed = await stage.transcript(turn);
+  expect(undisturbed.map(({ kind }) => kind)).toEqual(['user', 'assistant', 'assistant', 'assistant']);
+});
+afterAll(async () => {
+  expect(await leakedMachines(stage)).toEqual([]);
+  await stage.close();
+});
+
+let users = 0;
+
+interface Scene {
+  readonly userId: string;
+  readonly branch: Branch;
+  /** Starts the worker that is going to die, at a point or by `killFirst`. */
+  startFirst(point?: string): Promise<void>;
+  killFirst(): void;
+  /** Waits for the first worker's death and starts the second one. */
+  recover(): Promise<void>;
+}
+
+async function withScene(work: (scene: Scene) => Promise<void>): Promise<void> {
+  const userId = `user-${(users += 1)}`;
+  const branch = stage.stack.openBranch();
+  let first: Awaited<ReturnType<Branch['startWorker']>> | undefined;
+  try {
+    await work({
+      userId,
+      branch,
+      async startFirst(point) {
+        first = await branch.startWorker(point === undefined ? {} : { WORKER_FAULT_POINT: point });
+      },
+      killFirst: () => first?.signal('SIGKILL'),
+      async recover() {
+        await waitFor('the first worker is killed', () => first?.hasExited());
+        expect(await first?.exited).toEqual({ code: null, signal: 'SIGKILL' });
+        await branch.startWorker();
+      },
+    });
+  } finally {
+    await branch.stop();
+  }
+}
+
+async function submit({ branch, userId }: Scene, turnId = 'turn', prompt = PROMPT): Promise<void> {
+  await branch.client.submitTurn({ userId, turnId, prompt });
+}
+
+/** The turn ends as if nothing had been, and ran once. `before`: lines that the counter had. */
+async function expectUndisturbed({ branch, userId }: Scene, before: readonly string[] = []): Promise<void> {
+  const turn = { userId, turnId: 'turn' };
+  const result = await branch.client.turnResult({ ...turn, timeoutMs: CASE_MS });
+  expect(result, branch.workerLog()).toMatchObject({ state: 'completed', errorCode: null, steps: 3, toolCalls: 2 });
+  expect(await stage.transcript(turn)).toEqual(undisturbed);
+  expect(await stage.lines(userId, 'runs.txt')).toEqual([...before, 'one', 'two']);
+  expect((await stage.journal(userId)).map(({ starts }) => starts)).toEqual([...before, 'one', 'two'].map(() => 1));
+  expect(await stage.creations(userId)).toHaveLength(1);
+}
+
+/** A machine that sleeps, and no worker. */
+async function putToSleep(scene: Scene): Promise<void> {
+  const { branch, userId } = scene;
+  const worker = await branch.startWorker();
+  await submit(scene, 'earlier', '$ echo earlier >> ~/runs.txt');
+  await branch.client.turnResult({ userId, turnId: 'earlier', timeoutMs: CASE_MS });
+  await branch.client.sleepNow({ userId });
+  await waitFor('the machine sleeps', async () => (await stage.database.machine(userId))?.phase === 'asleep');
+  await worker.stop();
+}
+
+/** Delays the answer of a route, of this machine only, until long after its effect. */
+async function delayAnswer(machineId: string, route: string): Promise<void> {
+  const fault = { kind: 'delay', at: 'after', delayMs: 3_000, match: { machineId, route } };
+  await stage.stack.emulator.call('POST', '/_emulator/faults', fault);
+}
+
+describe.concurrent('a turn whose worker is killed', () => {
+  it.for([
+    'openNextTurn/store.commit:before',
+    'openNextTurn/store.commit:after',
+    'openNextTurn/completion',
+    'think/model.complete:before',
+    'think/model.complete:after',
+    'think/store.commit:after#2',
+    'think/completion',
+    'think/completion#3',
+    'act/guest.run:before',
+    'act/guest.run:after',
+    'act/completion',
+    'provisionMachine/machines.create:before',
+    'provisionMachine/machines.create:after',
+    'provisionMachine/completion',
+    'bootstrapMachine/guest.bootstrap:before',
+    'bootstrapMachine/guest.bootstrap:after',
+    'bootstrapMachine/completion',
+  ])('at %s ends undisturbed', { timeout: CASE_MS }, async (point) => {
+    await withScene(async (scene) => {
+      await scene.startFirst(point);
+      await submit(scene);
+      await scene.recover();
+      await expectUndisturbed(scene);
+    });
+  });
+
+  it('after the model was asked and before it answered ends undisturbed', { timeout: CASE_MS }, async () => {
+    await withScene(async (scene) => {
+      await scene.startFirst();
+      await submit(scene, 'slow', `A slow one of ${scene.userId}.\n!model delay 2000\n$ echo zero >> ~/runs.txt`);
+      await waitFor('the model is asked', async () => {
+        const { calls } = await stage.stack.emulator.get<{ calls: { prompt: string }[] }>('/_emulator/model/calls');
+        return calls.some(({ prompt }) => prompt.includes(`of ${scene.userId}.`));
+      });
+      scene.killFirst();
+      await scene.recover();
+      await submit(scene);
+      await expectUndisturbed(scene, ['zero']);
+    });
+  });
+
+  it('in the middle of a command ends undisturbed', { timeout: CASE_MS }, async () => {
+    await withScene(async (scene) => {
+      const { userId } = scene;
+      await scene.startFirst();
+      await submit(scene, 'long', '$ echo zero >> ~/runs.txt; sleep 2; echo done');
+      await waitFor('the command runs', async () => {
+        const machine = await stage.database.machine(userId);
+        return machine?.phase === 'ready' && (await stage.lines(userId, 'runs.txt')).length > 0;
+      });
+      scene.killFirst();
+      await scene.recover();
+      await submit(scene);
+      await expectUndisturbed(scene, ['zero']);
+    });
+  });
+
+  it.for(['wakeMachine/machines.wake:before', 'wakeMachine/machines.wake:after', 'wakeMachine/completion'])(
+    'at %s ends undisturbed on the woken machine',
+    { timeout: CASE_MS },
+    async (point) => {
+      await withScene(async (scene) => {
+        await putToSleep(scene);
+        await scene.startFirst(point);
+        await submit(scene);
+        await scene.recover();
+        await expectUndisturbed(scene, ['earlier']);
+      });
+    },
+  );
+
+  it('after the wake and before its answer ends undisturbed', { timeout: CASE_MS }, async () => {
+    await withScene(async (scene) => {
+      await putToSleep(scene);
+      const machineId = await stage.machineId(scene.userId);
+      await delayAnswer(machineId, 'machines.wake');
+      await scene.startFirst();
+      await submit(scene);
+      await waitFor('the machine wakes', async () => (await stage.provider.machine(machineId)).phase !== 'sleeping');
+      scene.killFirst();
+      await scene.recover();
+      await expectUndisturbed(scene, ['earlier']);
+    });
+  });
+});
+
+describe.concurrent('a machine whose worker is killed while it is put to sleep', () => {
+  async function expectAsleep(scene: Scene): Promise<void> {
+    const { userId } = scene;
+    await waitFor('the machine sleeps', async () => (await stage.database.machine(userId))?.phase === 'asleep');
+    const machineId = await stage.machineId(userId);
+    expect((await stage.provider.machine(machineId)).phase).toBe('sleeping');
+    const entries = await stage.provider.ledger(0);
+    const sleeps = entries.filter(({ kind, machineId: id, ...fields }) => {
+      return kind === 'machine.desired' && id === machineId && fields['desiredState'] === 'sleeping';
+    });
+    expect(sleeps).toHaveLength(1);
+    // A repeat of an answered request has its key: whoever counts requests sees one.
+    const keys = callsOf(entries, { route: 'machines.sleep', machineId }).filter(isAccepted);
+    expect(new Set(keys.map((call) => call['idempotencyKey'])).size).toBe(1);
+    await submit(scene);
+    await expectUndisturbed(scene, ['earlier']);
+  }
+
+  async function runEarlier(scene: Scene): Promise<void> {
+    await submit(scene, 'earlier', '$ echo earlier >> ~/runs.txt');
+    await scene.branch.client.turnResult({ userId: scene.userId, turnId: 'earlier', timeoutMs: CASE_MS });
+  }
+
+  it.for(['sleepMachine/machines.sleep:before', 'sleepMachine/machines.sleep:after', 'sleepMachine/completion'])(
+    'at %s sleeps, and wakes for the next turn',
+    { timeout: CASE_MS },
+    async (point) => {
+      await withScene(async (scene) => {
+        await scene.startFirst(point);
+        await runEarlier(scene);
+        await scene.branch.client.sleepNow({ userId: scene.userId });
+        await scene.recover();
+        await expectAsleep(scene);
+      });
+    },
+  );
+
+  it('after the sleep and before its answer sleeps, and wakes for the next turn', { timeout: CASE_MS }, async () => {
+    await withScene(async (scene) => {
+      await scene.startFirst();
+      await runEarlier(scene);
+      const machineId = await stage.machineId(scene.userId);
+      await delayAnswer(machineId, 'machines.sleep');
+      await scene.branch.client.sleepNow({ userId: scene.userId });
+      await waitFor('it falls asleep', async () => (await stage.provider.machine(machineId)).phase !== 'running');
+      scene.killFirst();
+      await scene.recover();
+      await expectAsleep(scene);
+    });
+  });
+});
+
+describe.concurrent('a cancelled turn whose worker is killed', () => {
+  const LONG = `$ echo zero >> ~/runs.txt; trap '' INT; sleep 300 & wait`;
+
+  async function cancelMidCommand(scene: Scene): Promise<void> {
+    const { branch, userId } = scene;
+    await submit(scene, 'long', LONG);
+    await waitFor('the command runs', async () => {
+      const machine = await stage.database.machine(userId);
+      return machine?.phase === 'ready' && (await stage.lines(userId, 'runs.txt')).length > 0;
+    });
+    await branch.client.cancelTurn({ userId, turnId: 'long' });
+  }
+
+  async function expectCancelled(scene: Scene): Promise<void> {
+    const turn = { userId: scene.userId, turnId: 'long' };
+    const result = await scene.branch.client.turnResult({ ...turn, timeoutMs: CASE_MS });
+    expect(result, scene.branch.workerLog()).toMatchObject({ state: 'cancelled', errorCode: 'CANCELLED' });
+    expect(await stage.database.calls(turn)).toMatchObject([{ outcome: 'cancelled' }]);
+    const [command] = await stage.journal(scene.userId);
+    expect(command).toMatchObject({ starts: 1, endedAtMs: expect.any(Number) as number });
+    await submit(scene);
+    await expectUndisturbed(scene, ['zero']);
+  }
+
+  it.for([
+    'stopCommand/guest.stop:before',
+    'stopCommand/guest.stop:after',
+    'stopCommand/completion',
+    'closeTurn/store.commit:before',
+    'closeTurn/store.commit:after',
+    'closeTurn/completion',
+  ])('at %s ends cancelled, its command dead', { timeout: CASE_MS }, async (point) => {
+    await withScene(async (scene) => {
+      await scene.startFirst(point);
+      await cancelMidCommand(scene);
+      await scene.recover();
+      await expectCancelled(scene);
+    });
+  });
+});
+
+describe.concurrent('a user whose worker is killed while they are destroyed', () => {
+  it.for([
+    'destroyMachine/machines.destroy:before',
+    'destroyMachine/machines.destroy:after',
+    'destroyMachine/completion',
+  ])('at %s is destroyed, machine and all', { timeout: CASE_MS }, async (point) => {
+    await withScene(async (scene) => {
+      const { branch, userId } = scene;
+      await scene.startFirst(point);
+      await submit(scene, 'earlier', '$ echo earlier');
+      await branch.client.turnResult({ userId, turnId: 'earlier', timeoutMs: CASE_MS });
+      const machineId = await stage.machineId(userId);
+      await branch.client.destroyUser({ userId });
+      await scene.recover();
+      await waitFor(
+        'the user is destroyed',
+        async () => (await branch.client.getUser({ userId })).state === 'destroyed',
+      );
+      expect((await stage.provider.machine(machineId)).phase).toBe('destroyed');
+      await expect(submit(scene)).rejects.toMatchObject({ code: 'USER_DESTROYED' });
+    });
+  });
+});
