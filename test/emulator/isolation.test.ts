@@ -125,3 +125,11 @@ describe('the emulator', () => {
     expect(readFileSync(join(emulator.dataDir, 'api-key'), 'utf8').trim()).toBe(emulator.running.apiKey);
   });
 });
+
+it('a guest has the network of the host where the emulator was started with it', async () => {
+  const open = await TestEmulator.start('g6', { guestNetwork: true });
+  const guest = await open.machine();
+  const port = new URL(open.running.url).port;
+  expect(await open.shell(guest, `(: < /dev/tcp/127.0.0.1/${port}) && echo reached`)).toBe('reached\n');
+  await open.stop();
+});
