@@ -124,8 +124,6 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   }
 
   function start(turn: OpenTurn): void {
-    // Both in one workflow task: the first model call hides the time that the machine takes.
-    if (turn.mustClose === null) void machine.ensure();
     const started = startTurn(turn, {
       machine,
       stepsMax: data.stepsMax,

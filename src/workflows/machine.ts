@@ -109,8 +109,8 @@ export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEve
   }
 
   async function foundLost(generation: number): Promise<Ensured> {
-    // A newer machine than the one reported is not concerned.
-    if (generation !== data.generation) return { ok: true };
+    // A newer machine than the one reported is not concerned, and one that is known to be lost is not lost again.
+    if (generation !== data.generation || data.phase === 'failed') return { ok: true };
     try {
       applyMachine(data, await steps.markMachineLost(generation));
       events.onChange();

@@ -6,7 +6,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { CallRef, OpenTurn, TurnOutcome } from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { codeOf } from './failures.js';
-import type { LaneMachine } from './machine.js';
+import type { Ensured, LaneMachine } from './machine.js';
 import { untilStored } from './pause.js';
 import * as steps from './steps.js';
 
@@ -72,6 +72,8 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
   /** What may have a command running on the machine: a tool call, or an earlier lane's that is being settled. */
   let commands: 'none' | 'acting' | 'settling' = 'none';
   let stopping: Promise<ErrorCode | null> | undefined;
+  // In one workflow task with the first step: the model's first tokens hide the time that the machine takes.
+  let asked = turn.mustClose === null ? host.machine.ensure() : undefined;
 
   /** The machine was not there for a step: says so to the lane. False: that is not what the step failed with. */
   async function noteMissing(code: ErrorCode, generation: number): Promise<boolean> {
@@ -81,10 +83,17 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     return true;
   }
 
+  /** The attempt that began with the turn counts where it failed, however early; after that each need is a new attempt. */
+  async function ensure(): Promise<Ensured> {
+    const first = await asked;
+    asked = undefined;
+    return first?.ok === false ? first : host.machine.ensure();
+  }
+
   /** Repeats an agent step that needs the machine until the machine is there for it. */
   async function withMachine<T>(work: () => Promise<T>): Promise<T> {
     for (let recoveries = 0; recoveries < MACHINE_RECOVERIES_MAX; recoveries += 1) {
-      const ensured = await unlessCancelled(host.machine.ensure());
+      const ensured = await unlessCancelled(ensure());
       if (!ensured.ok) throw new TurnFailed(LEAVES_OPEN.has(ensured.code) ? ensured.code : 'MACHINE_UNAVAILABLE');
       const generation = host.generation();
       try {
