@@ -125,9 +125,10 @@ export function destroyedUser(state: UserState): InnkeeperError {
 }
 
 const lockUserRow = statement('lock_user', 'select state, workflow_id from users where user_id = $1 for update');
+// No constraint is named: of two who create a user at once, the later may meet the workflow id before it meets the user id.
 const insertUser = statement(
   'insert_user',
-  'insert into users (user_id, workflow_id, idle_ms) values ($1, $2, $3) on conflict (user_id) do nothing',
+  'insert into users (user_id, workflow_id, idle_ms) values ($1, $2, $3) on conflict do nothing',
 );
 
 export interface LockedUser {
