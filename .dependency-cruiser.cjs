@@ -135,9 +135,21 @@ module.exports = {
     ),
     never(
       'dev-is-for-laptops-and-tests',
-      '^src/(?!dev/|cli/)',
+      '^src/(?!dev/|cli/|story/)',
       '^src/dev/',
       'What starts servers on a laptop is no part of a deployment.',
+    ),
+    never(
+      'story-is-told-by-the-command',
+      '^src/(?!story/|cli/)',
+      '^src/story/',
+      'It checks the product from outside; nothing of the product needs it.',
+    ),
+    never(
+      'story-looks-from-outside',
+      '^src/story/',
+      '^src/(activities|workflows|guest|machines|model|emulator)(/|\\.ts)',
+      'It reads records and speaks to the parts, and shares no code with what it checks.',
     ),
     never(
       'dev-starts-processes',

@@ -138,8 +138,6 @@ export const SETTING_NAMES: readonly string[] = Object.keys(workerSettings);
 export type Config = ReturnType<typeof loadConfig>;
 export type ClientConfig = ReturnType<typeof loadClientConfig>;
 export type TemporalConfig = Config['temporal'];
-export type MachinesConfig = Config['machines'];
-export type ModelConfig = Config['model'];
 
 /** Settings of a worker: all of them. @throws InnkeeperError SETTINGS_INVALID with every problem, no secret in it */
 export function loadConfig(env: Environment) {

@@ -40,5 +40,5 @@ function rootPrefix() {
 
 /** @param {readonly string[]} words */
 function toCommand(words) {
-  return { command: String(words[0]), args: words.slice(1) };
+  return { command: words[0] ?? '', args: words.slice(1) };
 }

@@ -30,11 +30,6 @@ export function deploymentConfig(options: DeploymentOptions): ClientConfig {
   return loadClientConfig(deploymentEnvironment(options));
 }
 
-/** The UI of the running stack of this folder; undefined for any other deployment. */
-export function localTemporalUi(options: DeploymentOptions): string | undefined {
-  return readRun(options.data)?.temporalUiUrl;
-}
-
 /** Opens a client for the time of `work`. */
 export async function withClient<T>(config: ClientConfig, work: (client: InnkeeperClient) => Promise<T>): Promise<T> {
   const { address, namespace, taskQueue } = config.temporal;
