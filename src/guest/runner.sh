@@ -549,8 +549,10 @@ verb_run() {
     if [[ ${spec[4]-} != end ]]; then
       [[ -d $JOURNAL && -d $BASE/context ]] || mkdir -p "$JOURNAL" "$BASE/context"
       printf '%s\n%s\n%s\n%s\nend\n' "$hash" "$limits" "$history" "$script" >|"$JOURNAL/$id.spec"
+      #@ spec-written
     fi
     submit "$id" "$hash"
+    #@ submitted
     emit running "$id" bytes=0
     WATCHED[$id]=0
     return
@@ -603,6 +605,7 @@ stop_command() {
   local id=$1 grace=$2 tries=0
   trap '' HUP INT TERM
   : >>"$JOURNAL/$id.stop"
+  #@ stop-marked
   while :; do
     look "$id"
     case $STATE in result | void) break ;; esac
@@ -615,6 +618,7 @@ stop_command() {
       drop_lock
     elif [[ $STATE == started && -n ${R[sid]-} ]]; then
       end_session "${R[sid]}" "${R[sidstart]}" "$grace"
+      #@ session-ended
       [[ -p /proc/${R[runner]}/fd/0 ]] && printf s 2>/dev/null >>"/proc/${R[runner]}/fd/0"
       tries=0
       while [[ ! -e $JOURNAL/$id.result ]] && ((tries++ < 200)); do
@@ -741,8 +745,10 @@ serve() {
       look_around
       continue
     fi
-    set -o posix # only so does a signal end a read (what it had read is then lost, and asked again)
-    IFS= read -r -t "$tick" part
+    # In posix mode a signal ends a read (what it had read is then lost, and asked again). With a count it takes single bytes: else
+    # bash reads ahead from a terminal, and gives what it has too much to whatever file is read next.
+    set -o posix
+    IFS= read -r -n 67108864 -t "$tick" part
     status=$?
     set +o posix
     if ((status == 0)); then

@@ -168,7 +168,9 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
 
   describe('stop', () => {
     test('a running tree of processes dies at once, and its record says by what', async () => {
-      const which = command('(sleep 300; echo no) & bash -c "sleep 300; echo no" & setsid sleep 300 & echo begun; sleep 300; echo no');
+      const which = command(
+        '(sleep 300; echo no) & bash -c "sleep 300; echo no" & setsid sleep 300 & echo begun; sleep 300; echo no',
+      );
       await begin(which);
       const attachment = await host.current();
       const stopped = finished(await attachment.stop(which.cmdId, { signal: deadline() }));
@@ -179,7 +181,9 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
     });
 
     test('who catches INT gets its time, who ignores everything is killed', async () => {
-      const polite = command(`exec bash -c 'trap "echo cleaned; exit 9" INT; echo begun; while :; do sleep 0.05; done'`);
+      const polite = command(
+        `exec bash -c 'trap "echo cleaned; exit 9" INT; echo begun; while :; do sleep 0.05; done'`,
+      );
       await begin(polite);
       const attachment = await host.current();
       const first = finished(await attachment.stop(polite.cmdId, { signal: deadline() }));
@@ -248,7 +252,10 @@ function sessionLives(sid: number): boolean {
 function commandsNamed(host: AttachedMachine, name: string): number[] {
   return host.machine.processes().filter((pid) => {
     try {
-      return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === name && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+      return (
+        readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === name &&
+        !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+      );
     } catch {
       return false; // It ended meanwhile.
     }
