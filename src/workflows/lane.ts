@@ -45,7 +45,11 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   const alarm = createAlarm(bell);
   const mail = createMail(inbox, bell);
   const board = createBoard(isCarried ? { ...data, lastTurnAt: iso(data.lastTurnAtMs) } : undefined);
-  const machine = createLaneMachine(data, bell, { onChange: () => board.publish(state()), onStale: contactAgain });
+  const machine = createLaneMachine(data, bell, {
+    onChange: () => board.publish(state()),
+    // A turn that runs finds it out by itself.
+    onStale: () => (running === undefined ? contactAgain() : undefined),
+  });
   const rest = createRest({ data, inbox, bell, alarm, machine });
   /** After errors of looking into Postgres, and after turns that had to be left open. */
   const lookPause = createPause(STORE_PAUSE_MS_MAX);

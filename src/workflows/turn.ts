@@ -197,7 +197,8 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     },
     done: run(),
     end(why) {
-      if (reason !== undefined) return;
+      // One that is only being closed is over as soon as its commands are.
+      if (reason !== undefined || turn.mustClose !== null) return;
       reason = why;
       if (commands !== 'none') stopping = settle('cancelled');
       scope.cancel();
