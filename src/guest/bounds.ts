@@ -10,8 +10,8 @@ export const ASK_MAX_MS = 10_000;
 /** An open terminal on which nothing is heard for this long, though asked, is broken. */
 export const SILENCE_MAX_MS = 8_000;
 /** The first word of a new terminal: the shell may have to read a long start-up file first. */
-export const HELLO_RESEND_MS = 3_000;
-export const HELLO_MAX_MS = 20_000;
+export const HELLO_RESEND_MS = 2_500;
+export const HELLO_MAX_MS = 10_000;
 /** The serving loop ends by itself when nobody has spoken to it for this long; far beyond the idle time of a lane. */
 export const SERVE_IDLE_SECONDS = 3_600;
 /** How long an execution waits on the machine for the command's end before it answers "running". */
