@@ -21,6 +21,8 @@ export interface StackOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Settings of the client library. */
   readonly client?: Partial<Pick<ClientOptions, 'openTurnsMax' | 'workflowIdKey'>>;
+  /** Default: one of its own. */
+  readonly taskQueue?: string;
   /** Workers to start; default 1. */
   readonly workers?: number;
   /** Options of Node itself for the workers, such as `--cpu-prof`. */
@@ -87,7 +89,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 function openBranch(options: StackOptions & { readonly emulator: EmulatorReady; readonly dataDir: string }): Branch {
-  const taskQueue = `innkeeper-${process.pid}-${(branches += 1)}`;
+  const { taskQueue = `innkeeper-${process.pid}-${(branches += 1)}` } = options;
   const { url, apiKey, modelUrl } = options.emulator;
   const workers: RunningProcess[] = [];
   const client = createClient({

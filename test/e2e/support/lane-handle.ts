@@ -1,0 +1,29 @@
+/** The lane as an operator with a Temporal client sees it. */
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { laneWorkflowId } from '../../../src/contracts/ids.js';
+
+export interface Lanes {
+  readonly client: Client;
+  of(userId: string): WorkflowHandle;
+  /** Ids of all runs of the user's lane, oldest first. */
+  runs(userId: string): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+export async function openLanes(address: string): Promise<Lanes> {
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+  return {
+    client,
+    of: (userId) => client.workflow.getHandle(laneWorkflowId(userId)),
+    async runs(userId) {
+      const found: { runId: string; startTime: Date }[] = [];
+      for await (const run of client.workflow.list({ query: `WorkflowId = "${laneWorkflowId(userId)}"` }))
+        found.push(run);
+      return found
+        .toSorted((one, other) => one.startTime.getTime() - other.startTime.getTime())
+        .map((run) => run.runId);
+    },
+    close: () => connection.close(),
+  };
+}
