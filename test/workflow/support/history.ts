@@ -45,3 +45,10 @@ export function failedTasks(events: readonly HistoryEvent[]): string[] {
     .filter(({ cause }) => cause !== UNHANDLED_COMMAND)
     .map(({ cause, failure }) => `cause ${cause}: ${failure?.message ?? ''}`);
 }
+
+/** Everything that events hold, payloads as the text that their bytes are. */
+export function textOf(value: unknown): string {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Object.values(value).map(textOf).join(' ');
+}
