@@ -20,7 +20,7 @@ import { workflowIdOf } from './store/lane-ids.js';
 import { createPool, type Store } from './store/pool.js';
 import { createTurnListener, type TurnListener } from './store/turn-listener.js';
 import { getTurn, type TurnView } from './store/turns.js';
-import { createUser, getUser, requestDestroy, type UserView } from './store/users.js';
+import { createUser, destroyedUser, getUser, requestDestroy, type UserView } from './store/users.js';
 
 export { InnkeeperError } from './contracts/errors.js';
 export type { TurnView } from './store/turns.js';
@@ -67,21 +67,25 @@ export interface InnkeeperClient {
    */
   submitTurn(turn: TurnRef & { readonly prompt: string }): Promise<SubmittedTurn>;
   /**
-   * Waits until the turn is over and answers it, whatever its outcome.
-   * @throws InnkeeperError RESULT_TIMEOUT after `timeoutMs` (default 35 min), TURN_UNKNOWN, USER_UNKNOWN, STORE_UNAVAILABLE
+   * Waits until the turn is over and answers it, whatever its outcome. Postgres being away meanwhile is waited out.
+   * @throws InnkeeperError RESULT_TIMEOUT after `timeoutMs` (default 35 min) or at `close`, TURN_UNKNOWN, USER_UNKNOWN; the signal's
+   *   reason when aborted
    */
   turnResult(turn: TurnRef & { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<TurnView>;
   /** The turn as it stands. @throws InnkeeperError TURN_UNKNOWN, USER_UNKNOWN */
   getTurn(turn: TurnRef): Promise<TurnView>;
   /** Ends one turn, waiting or running; the queue stays. Answers the state found. @throws InnkeeperError TURN_UNKNOWN, USER_UNKNOWN */
   cancelTurn(turn: TurnRef): Promise<{ readonly state: TurnView['state'] }>;
-  /** Creates the user without a message; a destroyed one anew. @param user `idleMs` overrides the deployment's idle time */
+  /**
+   * Creates the user without a message; a destroyed one anew. An active user stays as it is.
+   * @param user `idleMs` overrides the deployment's idle time. @throws InnkeeperError USER_DESTROYED while it is being destroyed
+   */
   createUser(user: UserRef & { readonly idleMs?: number }): Promise<{ readonly created: boolean }>;
   /** @throws InnkeeperError USER_UNKNOWN */
   getUser(user: UserRef): Promise<UserView>;
-  /** Asks for sleep as soon as no turn is open. Lapses when a turn is submitted after it. @throws InnkeeperError USER_UNKNOWN */
+  /** Asks for sleep as soon as no turn is open. Lapses when a turn is submitted after it. @throws InnkeeperError USER_UNKNOWN, USER_DESTROYED */
   sleepNow(user: UserRef): Promise<void>;
-  /** Wakes the machine (creates it where there is none) and restarts its idle time. @throws InnkeeperError USER_UNKNOWN */
+  /** Wakes the machine (creates it where there is none) and restarts its idle time. @throws InnkeeperError USER_UNKNOWN, USER_DESTROYED */
   wakeNow(user: UserRef): Promise<void>;
   /** Deletes the user's machine for good; open turns end as USER_DESTROYED. @throws InnkeeperError USER_UNKNOWN */
   destroyUser(user: UserRef): Promise<void>;
@@ -103,18 +107,19 @@ export function createClient(options: ClientOptions): InnkeeperClient {
   });
   const client = new Client({ connection, namespace: temporal.namespace ?? 'default' });
   let listener: TurnListener | undefined;
+  const closing = new AbortController();
 
   const laneOf = (userId: string): string => workflowIdOf(userId, options.workflowIdKey);
 
   /** Starts the lane where it does not run; durable without any worker. */
   async function tell<Args extends unknown[]>(
-    userId: string,
+    workflowId: string,
     message: { readonly signal: SignalDefinition<Args>; readonly signalArgs: Args },
   ): Promise<void> {
     try {
       await connection.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, () =>
         client.workflow.signalWithStart<() => Promise<void>, unknown[]>(USER_MACHINE_WORKFLOW, {
-          workflowId: laneOf(userId),
+          workflowId,
           taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
           args: [],
           staticSummary: 'A chat user: their machine and their turns',
@@ -134,6 +139,13 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     }
   }
 
+  /** Lane of a user who may be asked for something. */
+  async function activeLane(userId: string): Promise<string> {
+    const { state, workflowId } = await getUser(store, parseUserId(userId));
+    if (state !== 'active') throw destroyedUser(state);
+    return workflowId;
+  }
+
   return {
     async submitTurn({ userId, turnId, prompt }) {
       parseUserId(userId);
@@ -146,25 +158,30 @@ export function createClient(options: ClientOptions): InnkeeperClient {
         prompt,
         openTurnsMax: options.openTurnsMax ?? OPEN_TURNS_MAX_DEFAULT,
       });
-      const { position, state, isNew } = admitted;
+      const { position, state, isNew, workflowId } = admitted;
       // A repeated turn that is still open is signalled again: the first signal may have been lost.
       if (state === 'queued' || state === 'running') {
-        await tell(userId, { signal: enqueueTurn, signalArgs: [{ turnId }] });
+        await tell(workflowId, { signal: enqueueTurn, signalArgs: [{ turnId }] });
       }
       return { turnId, position, state, isNew };
     },
     async turnResult({ userId, turnId, timeoutMs = TURN_RESULT_WAIT_MS_DEFAULT, signal }) {
       parseUserId(userId);
       parseTurnId(turnId);
+      if (!(Number.isFinite(timeoutMs) && timeoutMs >= 0)) {
+        throw new InnkeeperError('INVALID_INPUT', 'timeoutMs must be a number of milliseconds from 0.');
+      }
       listener ??= createTurnListener({ store, url: options.database.url });
-      return listener.waitForEnd({ userId, turnId, timeoutMs, ...(signal === undefined ? {} : { signal }) });
+      const { waitForEnd } = listener;
+      return withEither(closing.signal, signal, (either) => waitForEnd({ userId, turnId, timeoutMs, signal: either }));
     },
     async getTurn({ userId, turnId }) {
       return getTurn(store, { userId: parseUserId(userId), turnId: parseTurnId(turnId) });
     },
     async cancelTurn({ userId, turnId }) {
-      const { state } = await requestCancel(store, { userId: parseUserId(userId), turnId: parseTurnId(turnId) });
-      if (state === 'running') await tell(userId, { signal: cancelTurn, signalArgs: [{ turnId }] });
+      const turn = { userId: parseUserId(userId), turnId: parseTurnId(turnId) };
+      const { state, workflowId } = await requestCancel(store, turn);
+      if (state === 'running') await tell(workflowId, { signal: cancelTurn, signalArgs: [{ turnId }] });
       return { state };
     },
     async createUser({ userId, idleMs }) {
@@ -181,23 +198,42 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       return getUser(store, parseUserId(userId));
     },
     async sleepNow({ userId }) {
-      await getUser(store, parseUserId(userId));
-      await tell(userId, { signal: sleepNow, signalArgs: [] });
+      await tell(await activeLane(userId), { signal: sleepNow, signalArgs: [] });
     },
     async wakeNow({ userId }) {
-      await getUser(store, parseUserId(userId));
-      await tell(userId, { signal: wakeNow, signalArgs: [] });
+      await tell(await activeLane(userId), { signal: wakeNow, signalArgs: [] });
     },
     async destroyUser({ userId }) {
-      const { state } = await requestDestroy(store, parseUserId(userId));
-      if (state === 'destroying') await tell(userId, { signal: destroy, signalArgs: [] });
+      const { state, workflowId } = await requestDestroy(store, parseUserId(userId));
+      if (state === 'destroying') await tell(workflowId, { signal: destroy, signalArgs: [] });
     },
     async close() {
+      closing.abort(new InnkeeperError('RESULT_TIMEOUT', 'The client was closed before the turn was over.'));
       await listener?.close();
       await connection.close();
       await store.end();
     },
   };
+}
+
+/** Calls `work` with a signal that aborts with either of two; leaves no listener on them. */
+async function withEither<T>(
+  one: AbortSignal,
+  other: AbortSignal | undefined,
+  work: (either: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const sources = other === undefined ? [one] : [one, other];
+  const onAbort = (event: Event): void => controller.abort((event.target as AbortSignal).reason);
+  for (const source of sources) {
+    if (source.aborted) controller.abort(source.reason);
+    source.addEventListener('abort', onAbort, { once: true });
+  }
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const source of sources) source.removeEventListener('abort', onAbort);
+  }
 }
 
 function assertPrompt(prompt: unknown): asserts prompt is string {

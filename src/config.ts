@@ -39,6 +39,12 @@ const price = () =>
     .optional();
 const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.enum(values, { error: `must be one of ${values.join(', ')}` });
+const jsonObject = () =>
+  text().transform((value, context): Readonly<Record<string, unknown>> => {
+    const parsed = parseJsonObject(value);
+    if (parsed === undefined) context.addIssue({ code: 'custom', message: 'must be a JSON object' });
+    return parsed ?? {};
+  });
 const flag = () => choice(['true', 'false']).transform((value) => value === 'true');
 
 const temporalSettings = {
@@ -97,6 +103,8 @@ const workerSettings = {
   MODEL_SYSTEM_PROMPT_FILE: text().optional(),
   MODEL_CONTEXT_BYTES_MAX: whole(limits.MODEL_CONTEXT_BYTES_MAX_DEFAULT, 16 * 1024, 16 * 1024 * 1024),
   MODEL_REQUEST_TIMEOUT_MS: whole(300_000, 1_000, HOUR_MS),
+  MODEL_FIRST_DELTA_TIMEOUT_MS: whole(120_000, 100, HOUR_MS),
+  MODEL_EXTRA_BODY: jsonObject().optional(),
   TURN_STEPS_MAX: whole(limits.TURN_STEPS_MAX_DEFAULT, 1, 10_000),
   TURN_WALL_MS: whole(limits.TURN_WALL_MS_DEFAULT, 1_000, DAY_MS),
   WORKER_MAX_CACHED_WORKFLOWS: whole(1_000, 1, 100_000),
@@ -167,6 +175,8 @@ export function loadConfig(env: Environment) {
       systemPromptFile: s.MODEL_SYSTEM_PROMPT_FILE,
       contextBytesMax: s.MODEL_CONTEXT_BYTES_MAX,
       requestTimeoutMs: s.MODEL_REQUEST_TIMEOUT_MS,
+      firstDeltaTimeoutMs: Math.min(s.MODEL_FIRST_DELTA_TIMEOUT_MS, s.MODEL_REQUEST_TIMEOUT_MS),
+      extraBody: s.MODEL_EXTRA_BODY,
     },
     turn: {
       openTurnsMax: s.OPEN_TURNS_MAX,
@@ -271,6 +281,16 @@ function contradictions(values: Readonly<Record<string, string>>): string[] {
     [requestMs > wallMs, 'MODEL_REQUEST_TIMEOUT_MS is above TURN_WALL_MS: a request would outlive its turn'],
   ];
   return found.flatMap(([isWrong, problem]) => (isWrong ? [problem] : []));
+}
+
+function parseJsonObject(value: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return undefined;
+    return parsed as Record<string, unknown>;
+  } catch {
+    return undefined; // Reported by the caller, without the text.
+  }
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,13 +1,13 @@
 /** The worker process: settings -> parts -> run. SIGTERM and SIGINT drain it. */
 import { fileURLToPath } from 'node:url';
-import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { currentEnvironment, loadConfig } from './config.js';
-import { STEP_HEARTBEAT_TIMEOUT_MS } from './contracts/limits.js';
+import { HEARTBEAT_THROTTLE_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from './contracts/limits.js';
 import { createLogger } from './log.js';
 import { failStart } from './worker/fail-start.js';
 import { createParts } from './worker/parts.js';
 import { registerSearchAttributes } from './worker/search-attributes.js';
-import { toConnectionOptions } from './worker/temporal-connection.js';
+import { connectToTemporal } from './worker/temporal-connection.js';
 import { toRuntimeLogger } from './worker/runtime-logger.js';
 
 async function main(): Promise<void> {
@@ -15,8 +15,10 @@ async function main(): Promise<void> {
   const log = createLogger({ level: config.logLevel, part: 'worker' });
   Runtime.install({ logger: toRuntimeLogger(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   const parts = createParts(config, log);
-  const connection = await NativeConnection.connect(toConnectionOptions(config.temporal));
+  let connection: NativeConnection | undefined;
   try {
+    await parts.assertReady();
+    connection = await connectToTemporal(config.temporal);
     await registerSearchAttributes(connection, { namespace: config.temporal.namespace, log });
     const worker = await Worker.create({
       connection,
@@ -35,6 +37,8 @@ async function main(): Promise<void> {
       // The default is 0, which cancels every activity at once.
       shutdownGraceTime: config.worker.shutdownGraceMs,
       shutdownForceTime: config.worker.shutdownGraceMs + STEP_HEARTBEAT_TIMEOUT_MS,
+      // Cancellations come back with heartbeats, and one that is late by a timeout costs a whole attempt.
+      maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS_MAX,
       // After a kill the lane's next task waits this long for the dead worker's cache.
       stickyQueueScheduleToStartTimeout: '3s',
     });
@@ -43,7 +47,7 @@ async function main(): Promise<void> {
     process.stdout.write(`${JSON.stringify({ workerState: 'running', pid: process.pid })}\n`);
     await worker.run();
   } finally {
-    await connection.close();
+    await connection?.close();
     await parts.close();
   }
   log.info('worker drained');

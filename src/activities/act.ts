@@ -2,45 +2,36 @@
  * The activity `act`: one tool call, at most once. Postgres says under which boot it was submitted before anything is sent;
  * the machine's journal says what became of it.
  */
-import type { ActResult, CallOutcome, StepInput } from '../contracts/activities.js';
+import type { ActResult, StepInput } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { COMMAND_OUTPUT_HEAD_BYTES, COMMAND_OUTPUT_TAIL_BYTES } from '../contracts/limits.js';
 import type { GuestCommand } from '../guest/guest.js';
-import { bodyHash, compileToolCall, renderStatus } from '../guest/tools.js';
-import { beginCall, nextAttachment, storeSubmission, type BegunCall as AnyBegunCall } from '../store/calls.js';
-import type { Store } from '../store/pool.js';
+import { bodyHash, compileToolCall } from '../guest/tools.js';
+import { beginCall, storeSubmission, type BegunCall as AnyBegunCall } from '../store/calls.js';
+import { requireLaneTurn } from '../store/lane.js';
+import { withTransaction } from '../store/pool.js';
 import { settleCall } from '../store/settle.js';
-import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
-import type { Guests, HeldAttachment } from './guests.js';
+import { activity, cancellationSignal, isCancelledByLane, laneRun, type ActivityLog } from './context.js';
+import type { HeldAttachment } from './guests.js';
+import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
-import { toGuestError } from './guest-errors.js';
-import { GONE, settlementOf, type Settlement } from './settlement.js';
+import { onMachine, type AttachableRow, type OnMachineDeps } from './on-machine.js';
+import { isOnLostBoot, settlementOf, settlementOfReplaced, type Over, type Settlement } from './settlement.js';
 
-export interface ActDeps {
-  readonly store: Store;
-  readonly guests: Guests;
+export interface ActDeps extends OnMachineDeps {
   readonly keepAwake: KeepAwake;
   readonly log: ActivityLog;
 }
 
 type BegunCall = Extract<AnyBegunCall, { kind: 'begin' }>;
 export type ActInput = StepInput & { readonly index: number };
+type Report = (change: { outputBytes: number }) => void;
+
+/** INT, TERM and KILL with 5 s between them, and the time to hear of it. */
+const STOP_MS_MAX = 25_000;
 
 export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult> {
   const { store, guests } = deps;
-
-  async function attach(begun: BegunCall): Promise<HeldAttachment> {
-    const run = laneRun();
-    const { machine } = begun;
-    if (machine === undefined || machine.phase !== 'ready' || machine.machineId === null) {
-      throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
-    }
-    return guests.attach(
-      run.workflowId,
-      { generation: machine.generation, machineId: machine.machineId, ownerNonce: machine.ownerNonce },
-      { nextNumber: async () => (await nextAttachment(store, run)).attachment, signal: cancellationSignal() },
-    );
-  }
 
   async function settle(input: ActInput, begun: BegunCall, settlement: Settlement): Promise<ActResult> {
     const { turnKey, step, index } = input;
@@ -48,57 +39,82 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     return { kind: 'settled', outcome: stored.outcome, exitCode: stored.exitCode };
   }
 
-  async function runOnce(input: ActInput, begun: BegunCall, report: (outputBytes: number) => void): Promise<ActResult> {
-    const run = laneRun();
-    const { turnKey, step, index } = input;
-    const command = commandOf(begun);
-    if (begun.submitted !== null && begun.submitted.generation !== begun.machine?.generation) {
-      return settle(input, begun, {
-        ...settlementOf(GONE, 'cancelled', renderStatus(GONE)),
-        reason: 'machine_replaced',
+  /** The word for a command that somebody stopped: the person who chats, or whatever else ended the turn or its lane. */
+  async function stopWord(turnKey: string): Promise<'cancelled' | 'interrupted'> {
+    const { turn } = await withTransaction(store, (tx) => requireLaneTurn(tx, { ...laneRun(), turnKey }));
+    return turn.isCancelRequested ? 'cancelled' : 'interrupted';
+  }
+
+  /**
+   * Runs the command and waits. Cancelled by the lane while it runs, it is stopped here too: the lane's own stop may have
+   * looked before the submission was stored.
+   */
+  async function follow(held: HeldAttachment, command: GuestCommand, bootId: string, report: Report): Promise<Over> {
+    try {
+      return await held.guest.run(command, {
+        submittedBootId: bootId,
+        signal: cancellationSignal(),
+        onProgress: ({ outputBytes }) => report({ outputBytes }),
+      });
+    } catch (error) {
+      if (!isCancelledByLane() || held.guest.isBroken) throw error;
+      return held.guest.stop(command.cmdId, {
+        submittedBootId: bootId,
+        signal: AbortSignal.timeout(STOP_MS_MAX),
       });
     }
-    const held = await attach(begun);
+  }
+
+  async function runOn(held: HeldAttachment, input: ActInput, begun: BegunCall, report: Report): Promise<ActResult> {
+    const { turnKey, step, index } = input;
     const { generation } = held;
     const { identity, attachment } = held.guest;
     const bootId = begun.submitted?.bootId ?? identity.bootId;
     if (begun.submitted === null && !begun.isSubmissionStored) {
-      const submission = { ...run, turnKey, step, index, try: begun.try, generation, bootId, attachment };
+      const submission = { ...laneRun(), turnKey, step, index, try: begun.try, generation, bootId, attachment };
       if (!(await storeSubmission(store, submission))) return { kind: 'closed' };
     }
-    const status = await held.guest.run(command, {
-      submittedBootId: bootId,
-      signal: cancellationSignal(),
-      onProgress: ({ outputBytes }) => report(outputBytes),
-    });
-    return settle(input, begun, settlementOf(status, 'cancelled', renderStatus(status)));
+    const status = await follow(held, commandOf(begun), bootId, report);
+    const isStopped = status.kind === 'finished' ? status.result.stopped : status.reason === 'stopped_before_start';
+    const settled = await settle(input, begun, settlementOf(status, isStopped ? await stopWord(turnKey) : 'cancelled'));
+    // Another boot than this attachment's answered: the next command asks the lane to enter the machine anew.
+    if (isOnLostBoot(status)) void guests.drop(laneRun().workflowId);
+    return settled;
+  }
+
+  async function runOnce(input: ActInput, begun: BegunCall, report: Report): Promise<ActResult> {
+    const { machine, submitted } = begun;
+    if (submitted !== null && submitted.generation !== machine?.generation) {
+      return settle(input, begun, settlementOfReplaced());
+    }
+    if (machine === undefined || machine.phase !== 'ready' || machine.machineId === null) {
+      throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
+    }
+    const row: AttachableRow = { ...machine, machineId: machine.machineId };
+    return deps.keepAwake.during(
+      () => row.machineId,
+      () => onMachine(deps, row, { boot: 'known' }, (held) => runOn(held, input, begun, report)),
+    );
+  }
+
+  /** Where this worker holds an attachment to the machine's boot, the submission is stored as the try begins. */
+  async function begin({ turnKey, step, index }: ActInput): Promise<AnyBegunCall> {
+    const run = laneRun();
+    const warm = guests.peek(run.workflowId);
+    const boot =
+      warm === undefined
+        ? null
+        : { generation: warm.generation, bootId: warm.guest.identity.bootId, attachment: warm.guest.attachment };
+    return beginCall(store, { ...run, turnKey, step, index, boot });
   }
 
   return (input) =>
-    activity(deps.log, async () => {
-      const run = laneRun();
-      const { turnKey, step, index } = input;
-      const warm = guests.peek(run.workflowId);
-      const boot =
-        warm === undefined
-          ? null
-          : {
-              generation: warm.generation,
-              bootId: warm.guest.identity.bootId,
-              attachment: warm.guest.attachment,
-            };
-      const begun = await beginCall(store, { ...run, turnKey, step, index, boot });
-      if (begun.kind !== 'begin') return begun;
-      try {
-        return await withHeartbeat({ phase: 'command', step }, (report) =>
-          deps.keepAwake.during(begun.machine?.machineId ?? undefined, () =>
-            runOnce(input, begun, (outputBytes) => report({ outputBytes })),
-          ),
-        );
-      } catch (error) {
-        throw await toGuestError(error, { guests, workflowId: run.workflowId });
-      }
-    });
+    activity(deps.log, () =>
+      withHeartbeat({ phase: 'command', step: input.step }, async (report) => {
+        const begun = await begin(input);
+        return begun.kind === 'begin' ? runOnce(input, begun, report) : begun;
+      }),
+    );
 }
 
 function commandOf(begun: BegunCall): GuestCommand {

@@ -1,9 +1,8 @@
 /** What every activity starts with: who it runs for, how it is cancelled, how it reports progress, how its errors leave. */
-import { activityInfo, CancelledFailure, Context, heartbeat } from '@temporalio/activity';
-import type { StepHeartbeat } from '../contracts/activities.js';
+import { activityInfo, ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { InnkeeperError } from '../contracts/errors.js';
-import { HEARTBEAT_INTERVAL_MS } from '../contracts/limits.js';
-import { toFailure } from './failure.js';
+import { toFailure, toLogged } from './failure.js';
+import { assertHeard } from './heartbeat.js';
 
 export interface ActivityLog {
   debug(fields: object, message: string): void;
@@ -18,14 +17,24 @@ export interface LaneRun {
   readonly runId: string;
 }
 
+/**
+ * Asked right before every write and every request that changes something.
+ * @throws ApplicationFailure STALE_TRY where this attempt was frozen for so long that another one may have begun
+ */
 export function laneRun(): LaneRun {
   const execution = activityInfo().workflowExecution;
   if (execution === undefined) throw new Error('this activity runs for a workflow only');
+  assertHeard();
   return { workflowId: execution.workflowId, runId: execution.runId };
 }
 
 export function cancellationSignal(): AbortSignal {
   return Context.current().cancellationSignal;
+}
+
+/** True where the lane asked for the end; false for an attempt that only this worker gives up (its shutdown, a timeout). */
+export function isCancelledByLane(): boolean {
+  return Context.current().cancellationDetails?.cancelRequested === true;
 }
 
 /**
@@ -41,29 +50,11 @@ export async function activity<T>(
     return await body();
   } catch (error) {
     if (cancellationSignal().aborted) throw new CancelledFailure('activity cancelled');
-    const { activityType, attempt } = activityInfo();
-    const code = InnkeeperError.is(error) ? error.code : 'INTERNAL';
-    const fields = { activityType, attempt, workflowId: laneRun().workflowId, code, err: error };
+    const { activityType, attempt, workflowExecution } = activityInfo();
+    const known = InnkeeperError.is(error) ? error.code : error instanceof ApplicationFailure ? error.type : undefined;
+    const code = known ?? 'INTERNAL';
+    const fields = { activityType, attempt, workflowId: workflowExecution?.workflowId, code, err: toLogged(error) };
     log[code === 'INTERNAL' ? 'error' : 'info'](fields, 'activity failed');
     throw toFailure(error, { isLast: isLast(error) });
-  }
-}
-
-/** Heartbeats while `body` runs; `report` changes what the next heartbeats carry. */
-export async function withHeartbeat<T>(
-  first: Omit<StepHeartbeat, 'elapsedMs'>,
-  body: (report: (change: Partial<StepHeartbeat>) => void) => Promise<T>,
-): Promise<T> {
-  const startedAt = Date.now();
-  let details: Omit<StepHeartbeat, 'elapsedMs'> = first;
-  const beat = (): void => heartbeat({ ...details, elapsedMs: Date.now() - startedAt } satisfies StepHeartbeat);
-  beat();
-  const timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
-  try {
-    return await body((change) => {
-      details = { ...details, ...change };
-    });
-  } finally {
-    clearInterval(timer);
   }
 }

@@ -32,9 +32,22 @@ const BENIGN: ReadonlySet<ErrorCode> = new Set([
   'STALE_TRY',
 ]);
 
+/** The words of models and guests may repeat what users said: they stay in the worker's log, out of Temporal's history. */
+const QUOTES_OTHERS: ReadonlySet<ErrorCode> = new Set([
+  'MODEL_UNAVAILABLE',
+  'MODEL_RATE_LIMITED',
+  'MODEL_UNAUTHORIZED',
+  'MODEL_REJECTED',
+  'GUEST_UNREACHABLE',
+  'GUEST_CONFLICT',
+]);
+
 /** A conflict is answered by reading again soon; the jitter keeps two writers from meeting again. */
 const CONFLICT_DELAY_MS_MIN = 20;
 const CONFLICT_DELAY_MS_SPREAD = 80;
+
+/** Causes behind causes that are logged. */
+const LOGGED_CAUSES_MAX = 3;
 
 export interface FailureOptions {
   /** Ends the retries of an otherwise retryable error. */
@@ -54,7 +67,7 @@ export function toFailure(error: unknown, options: FailureOptions = {}): Error {
   }
   return ApplicationFailure.create({
     type: error.code,
-    message: error.message,
+    message: QUOTES_OTHERS.has(error.code) ? `${error.advice} (The worker's log has its words.)` : error.message,
     nonRetryable: options.isLast === true || FOR_THE_LANE.has(error.code) || !IS_RETRYABLE[error.kind],
     details: [{ advice: error.advice, ...error.details }],
     ...delayOf(error),
@@ -67,4 +80,24 @@ function delayOf(error: InnkeeperError): { nextRetryDelay?: number } {
     return { nextRetryDelay: CONFLICT_DELAY_MS_MIN + Math.floor(Math.random() * CONFLICT_DELAY_MS_SPREAD) };
   }
   return error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs };
+}
+
+/** Of an attempt that may have a successor. Where it has none after all, it is repeated. */
+export function frozenFailure(): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: 'STALE_TRY' satisfies ErrorCode,
+    message: 'This attempt was frozen for longer than its heartbeat timeout: another one may have begun.',
+    category: ApplicationFailureCategory.BENIGN,
+  });
+}
+
+/** What the log is given of an error. Not the error itself: Postgres's carry whole rows in their details, prompts included. */
+export function toLogged(error: unknown, depth = 0): object {
+  if (!(error instanceof Error)) return { type: typeof error };
+  const { name: type, message, stack } = error;
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  const details = InnkeeperError.is(error) && error.details !== undefined ? { details: error.details } : {};
+  const cause =
+    error.cause === undefined || depth >= LOGGED_CAUSES_MAX ? {} : { cause: toLogged(error.cause, depth + 1) };
+  return { type, message, ...code, ...details, ...(InnkeeperError.is(error) ? {} : { stack }), ...cause };
 }

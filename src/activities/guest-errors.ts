@@ -1,24 +1,13 @@
-/** What a lost hold on a machine means for the attempt: the held attachment is let go, and the next attempt attaches anew. */
+/** What an attempt makes of a channel that another worker took over. */
 import { InnkeeperError } from '../contracts/errors.js';
-import type { Guests } from './guests.js';
 
-export async function toGuestError(
-  error: unknown,
-  { guests, workflowId }: { guests: Guests; workflowId: string },
-): Promise<unknown> {
-  if (!InnkeeperError.is(error)) return error;
-  switch (error.code) {
-    case 'ATTACHMENT_FENCED':
-      await guests.drop(workflowId);
-      return new InnkeeperError('GUEST_UNREACHABLE', 'Another worker attached to the machine meanwhile.', {
-        cause: error,
-      });
-    case 'GUEST_UNREACHABLE':
-    case 'MACHINE_ASLEEP':
-    case 'MACHINE_LOST':
-      await guests.drop(workflowId);
-      return error;
-    default:
-      return error;
-  }
+/** The next attempt attaches anew, and need not wait: nothing is wrong with the machine. */
+const FENCED_RETRY_MS = 20;
+
+export function toGuestError(error: unknown): unknown {
+  if (!InnkeeperError.is(error) || error.code !== 'ATTACHMENT_FENCED') return error;
+  return new InnkeeperError('GUEST_UNREACHABLE', 'Another worker attached to the machine meanwhile.', {
+    cause: error,
+    retryAfterMs: FENCED_RETRY_MS,
+  });
 }

@@ -2,14 +2,16 @@
 import { createAct } from './act.js';
 import type { ActDeps } from './act.js';
 import { createLaneActivities, type LaneActivityDeps } from './lane.js';
-import { createMachineActivities, type MachineActivityDeps } from './machine.js';
+import { createMachineActivities } from './machine.js';
+import type { MachineActivityDeps } from './machine-deps.js';
 import { createStopCommand, type StopDeps } from './stop-command.js';
 import { createThink, type ThinkDeps } from './think.js';
 import { createCloseTurn } from './close-turn.js';
 import type { LaneActivities, MachineActivities, TurnActivities } from '../contracts/activities.js';
 
-export { createGuests, type Guests } from './guests.js';
+export { createGuests } from './guests.js';
 export { createKeepAwake } from './keep-awake.js';
+export { toLogged } from './failure.js';
 export type { ActivityLog } from './context.js';
 
 export type ActivityDeps = LaneActivityDeps & ThinkDeps & ActDeps & StopDeps & MachineActivityDeps;

@@ -2,7 +2,7 @@
 import { InnkeeperError } from '../contracts/errors.js';
 import type { MachineView } from '../contracts/lane-state.js';
 import type { Machine, MachineProvider } from '../machines/provider.js';
-import { getMachine, type MachineRow } from '../store/machines.js';
+import { getMachine, setPhase, type MachineRow, type SetPhaseOptions } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
 import { findUserByWorkflowId, type UserView } from '../store/users.js';
 import { cancellationSignal, laneRun } from './context.js';
@@ -19,13 +19,34 @@ export async function machineOfLane(store: Store): Promise<MachineRow | undefine
   return getMachine(store, await userOfLane(store));
 }
 
+export type UsableRow = MachineRow & { readonly machineId: string };
+
 /** The row of a machine that exists at the provider. @throws InnkeeperError MACHINE_LOST */
-export async function usableMachine(store: Store): Promise<MachineRow & { readonly machineId: string }> {
+export async function usableMachine(store: Store): Promise<UsableRow> {
   const row = await machineOfLane(store);
   if (row === undefined || row.machineId === null || row.phase === 'failed') {
     throw new InnkeeperError('MACHINE_LOST', 'The ledger holds no machine that could be used.');
   }
   return { ...row, machineId: row.machineId };
+}
+
+/** The provider has it no more, is deleting it, or has given it up. */
+export function isGone(
+  machine: Machine | undefined,
+): machine is undefined | (Machine & { readonly phase: 'failed' | 'destroying' | 'destroyed' }) {
+  return machine === undefined || ['failed', 'destroying', 'destroyed'].includes(machine.phase);
+}
+
+/** Stores a phase under this run's fence. @throws MACHINE_INVALID_STATE where the row is in none of `from`: read it again */
+export async function movePhase(
+  store: Store,
+  change: Omit<SetPhaseOptions, 'workflowId' | 'runId'>,
+): Promise<MachineView> {
+  const { isApplied, row } = await setPhase(store, { ...laneRun(), ...change });
+  if (!isApplied) {
+    throw new InnkeeperError('MACHINE_INVALID_STATE', `The ledger has the machine as ${row.phase} by now.`);
+  }
+  return toView(row);
 }
 
 export function toView(row: MachineRow | undefined): MachineView {

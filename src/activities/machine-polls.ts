@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { Machine, MachineProvider } from '../machines/provider.js';
+import { isGone } from './ledger.js';
 
 export interface PollSettings {
   /** Longest pause between two looks; the first ones come sooner. */
@@ -15,8 +16,8 @@ export interface PollSettings {
 
 const FIRST_PAUSE_MS = 20;
 const PAUSE_FACTOR = 1.6;
-/** A machine that was just made may be missing from a stale read: so many looks in a row say that it is gone. */
-const MISSING_LOOKS_MAX = 3;
+/** A read may be stale, most of all for a machine that was just made: missing for so long it is gone. */
+const MISSING_MS = 3_000;
 
 /** Growing pauses up to `pollMs`; answers false once `timeoutMs` have passed. */
 function createPauses(settings: PollSettings, timeoutMs: number, signal: AbortSignal): () => Promise<boolean> {
@@ -30,6 +31,19 @@ function createPauses(settings: PollSettings, timeoutMs: number, signal: AbortSi
   };
 }
 
+/** As the provider's `find`; undefined only where it was missing for a while, whatever a stale read says. */
+export async function findSurely(
+  { machines, polls }: { machines: MachineProvider; polls: PollSettings },
+  machineId: string,
+  signal: AbortSignal,
+): Promise<Machine | undefined> {
+  const pause = createPauses(polls, MISSING_MS, signal);
+  for (;;) {
+    const machine = await machines.find(machineId, { signal });
+    if (machine !== undefined || !(await pause())) return machine;
+  }
+}
+
 /** Waits until the provider says `phase`. @throws MACHINE_LOST, MACHINE_NOT_READY (still under way after the timeout) */
 export async function awaitPhase(
   { machines, polls }: { machines: MachineProvider; polls: PollSettings },
@@ -38,17 +52,15 @@ export async function awaitPhase(
   options: { timeoutMs: number; signal: AbortSignal },
 ): Promise<Machine> {
   const pause = createPauses(polls, options.timeoutMs, options.signal);
-  let missing = 0;
   for (;;) {
-    const machine = await machines.find(machineId, { signal: options.signal });
+    const machine = await findSurely({ machines, polls }, machineId, options.signal);
     if (machine?.phase === phase) return machine;
-    missing = machine === undefined ? missing + 1 : 0;
-    if (missing >= MISSING_LOOKS_MAX || machine?.phase === 'failed' || machine?.phase === 'destroying') {
+    if (isGone(machine)) {
       const why = machine?.lastError ?? machine?.reason ?? 'it is gone';
       throw new InnkeeperError('MACHINE_LOST', `The machine failed for good: ${why}.`);
     }
     if (!(await pause())) {
-      const state = machine?.reason ?? machine?.phase ?? 'missing';
+      const state = machine.reason ?? machine.phase;
       throw new InnkeeperError('MACHINE_NOT_READY', `The machine is not ${phase} yet (${state}).`);
     }
   }

@@ -34,6 +34,20 @@ export async function withRevision<T>(
   }
 }
 
+/**
+ * The goal is reached without a request: one whose answer was lost is over. Where there are revisions the next request is another
+ * one anyway; where there are none it would be taken for a repeat of the lost one, and not be done.
+ */
+export async function settleLost(
+  { store, newKey }: { store: Store; newKey: () => string },
+  { kind, generation, machine }: RevisionRequest,
+): Promise<void> {
+  if (machine.revision !== undefined) return;
+  const run = laneRun();
+  const { key } = await requestKey(store, { ...run, generation, kind, ifMatch: undefined, newKey });
+  await settleRequest(store, { ...run, key });
+}
+
 function isAnswered(error: InnkeeperError): boolean {
   return (
     error.code === 'REVISION_CONFLICT' ||

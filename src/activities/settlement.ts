@@ -1,6 +1,7 @@
 /** Journal -> record: what Postgres stores of a command that is over (pure). */
 import type { CallOutcome } from '../contracts/activities.js';
 import type { CommandOutput, CommandStatus } from '../guest/guest.js';
+import { renderStatus } from '../guest/tools.js';
 import type { CallResultFields } from '../store/settle.js';
 
 export interface Settlement {
@@ -14,15 +15,17 @@ export interface Settlement {
 
 export type Over = Extract<CommandStatus, { kind: 'finished' | 'void' }>;
 
-/** A command whose machine, or boot, is no more: it may have run there, and nothing of it can run any more. */
-export const GONE: Over = {
-  kind: 'void',
-  reason: 'boot_changed',
-  output: { totalBytes: 0, head: new Uint8Array(), tail: new Uint8Array() },
-};
+const REPLACED_WORDS =
+  '[It is unknown how the command ended: the machine was lost while it ran, and replaced by a new, empty one. It is not run again.]';
+
+/** A command whose machine is no more: it may have run there, and nothing of it can run any more. */
+export function settlementOfReplaced(): Settlement {
+  return { outcome: 'unknown', reason: 'machine_replaced', result: { outputBytes: 0 }, shown: REPLACED_WORDS };
+}
 
 /** `stoppedAs`: the word for a command that was stopped by us. */
-export function settlementOf(status: Over, stoppedAs: 'cancelled' | 'interrupted', shown: string): Settlement {
+export function settlementOf(status: Over, stoppedAs: 'cancelled' | 'interrupted'): Settlement {
+  const shown = renderStatus(status);
   if (status.kind === 'void') {
     const { reason, output } = status;
     const outcome = reason === 'stopped_before_start' ? stoppedAs : 'unknown';
@@ -36,6 +39,11 @@ export function settlementOf(status: Over, stoppedAs: 'cancelled' | 'interrupted
     result: { exitCode, signal, outputHash, startedAtMs, endedAtMs, ...fieldsOf(result.output) },
     shown,
   };
+}
+
+/** True where the machine answered under another boot than the one that the command was submitted to. */
+export function isOnLostBoot(status: Over): boolean {
+  return status.kind === 'void' && (status.reason === 'boot_changed' || status.reason === 'disk_rolled_back');
 }
 
 function fieldsOf({ totalBytes, head, tail }: CommandOutput): CallResultFields {

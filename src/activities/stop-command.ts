@@ -3,79 +3,56 @@
  * cancel, and for a turn that an earlier lane left behind. Works when the command's own worker is dead.
  */
 import type { TurnActivities } from '../contracts/activities.js';
-import { InnkeeperError } from '../contracts/errors.js';
-import { renderStatus } from '../guest/tools.js';
-import type { MachineProvider } from '../machines/provider.js';
-import { nextAttachment, unsettledCalls, type UnsettledCall } from '../store/calls.js';
+import { unsettledCalls, type UnsettledCall } from '../store/calls.js';
 import { adoptTurn } from '../store/next-turn.js';
-import { withTransaction, type Store } from '../store/pool.js';
+import { withTransaction } from '../store/pool.js';
 import { settleCall } from '../store/settle.js';
-import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
-import { toGuestError } from './guest-errors.js';
-import type { Guests } from './guests.js';
+import { activity, cancellationSignal, laneRun, type ActivityLog } from './context.js';
+import type { HeldAttachment } from './guests.js';
+import { withHeartbeat } from './heartbeat.js';
 import { machineOfLane } from './ledger.js';
-import { GONE, settlementOf, type Over } from './settlement.js';
+import { onMachine, type OnMachineDeps } from './on-machine.js';
+import { settlementOf, settlementOfReplaced, type Over, type Settlement } from './settlement.js';
 
-export interface StopDeps {
-  readonly store: Store;
-  readonly machines: MachineProvider;
-  readonly guests: Guests;
+export interface StopDeps extends OnMachineDeps {
   readonly log: ActivityLog;
 }
 
 export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand'] {
-  const { store, guests } = deps;
+  const { store } = deps;
 
-  async function stop(call: UnsettledCall): Promise<Over> {
-    const run = laneRun();
-    const machine = await machineOfLane(store);
+  async function stop(call: UnsettledCall, as: 'cancelled' | 'interrupted'): Promise<Settlement> {
+    const row = await machineOfLane(store);
     // The machine that it ran on is no more: nothing can run there.
-    if (machine === undefined || machine.generation !== call.submitted.generation || machine.machineId === null)
-      return GONE;
-    if (machine.phase === 'failed' || machine.phase === 'destroyed') return GONE;
-    const { generation, machineId, ownerNonce } = machine;
-    const held = guests.peek(run.workflowId);
-    if (held === undefined) await assertAwake(machineId);
-    const attachment = await guests.attach(
-      run.workflowId,
-      { generation, machineId, ownerNonce },
-      { nextNumber: async () => (await nextAttachment(store, run)).attachment, signal: cancellationSignal() },
-    );
-    return attachment.guest.stop(call.cmdId, { signal: cancellationSignal(), submittedBootId: call.submitted.bootId });
-  }
-
-  /** Attaching would wake a sleeper without the lane knowing: the lane wakes it first. */
-  async function assertAwake(machineId: string): Promise<void> {
-    const machine = await deps.machines.find(machineId, { signal: cancellationSignal() });
-    if (machine === undefined || machine.phase === 'failed' || machine.phase === 'destroyed') {
-      throw new InnkeeperError('MACHINE_LOST', 'The machine is gone.');
+    if (row === undefined || row.machineId === null || row.generation !== call.submitted.generation) {
+      return settlementOfReplaced();
     }
-    if (machine.phase !== 'running') throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
+    if (row.phase === 'failed' || row.phase === 'destroyed') return settlementOfReplaced();
+    const machine = { ...row, machineId: row.machineId };
+    return settlementOf(await onMachine(deps, machine, { boot: 'any' }, (held) => stopOn(held, call)), as);
   }
 
   return ({ turnKey, as }) =>
-    activity(deps.log, async () => {
-      const run = laneRun();
-      const calls = await unsettledCalls(store, { turnKey });
-      try {
-        await withHeartbeat({ phase: 'stop', step: calls[0]?.step ?? 0 }, async () => {
-          for (const call of calls) {
-            const status = await stop(call);
-            const { step, index } = call;
-            await settleCall(store, {
-              ...run,
-              turnKey,
-              step,
-              index,
-              try: null,
-              ...settlementOf(status, as, renderStatus(status)),
-            });
-          }
-        });
-      } catch (error) {
-        throw await toGuestError(error, { guests, workflowId: run.workflowId });
-      }
-      await withTransaction(store, (tx) => adoptTurn(tx, { ...run, turnKey }));
-      return { stopped: calls.length };
-    });
+    activity(deps.log, () =>
+      withHeartbeat({ phase: 'stop', step: 0 }, async (report) => {
+        const calls = await unsettledCalls(store, { turnKey });
+        for (const call of calls) {
+          const { step, index } = call;
+          report({ step });
+          const settlement = await stop(call, as);
+          await settleCall(store, { ...laneRun(), turnKey, step, index, try: null, ...settlement });
+        }
+        await withTransaction(store, (tx) => adoptTurn(tx, { ...laneRun(), turnKey }));
+        return { stopped: calls.length };
+      }),
+    );
+}
+
+async function stopOn({ guest }: HeldAttachment, { cmdId, submitted }: UnsettledCall): Promise<Over> {
+  const { bootId } = submitted;
+  const status = await guest.stop(cmdId, { signal: cancellationSignal(), submittedBootId: bootId });
+  // The journal knows nothing of it, but this is not the boot that it was sent to: the disk may have gone back in time.
+  const mayHaveRun =
+    status.kind === 'void' && status.reason === 'stopped_before_start' && bootId !== guest.identity.bootId;
+  return mayHaveRun ? { ...status, reason: 'disk_rolled_back' } : status;
 }

@@ -2,25 +2,19 @@
 import { activityInfo } from '@temporalio/activity';
 import type { StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
 import { InnkeeperError, type ErrorCode } from '../contracts/errors.js';
-import {
-  CONTEXT_TURNS_MAX,
-  EMPTY_ANSWERS_MAX,
-  MODEL_ATTEMPTS_MAX,
-  TOOL_ARGUMENTS_BYTES_MAX,
-  TOOL_CALLS_PER_STEP_MAX,
-} from '../contracts/limits.js';
-import { utf8Bytes } from '../contracts/ids.js';
-import { compileToolCall, toolDefinitions } from '../guest/tools.js';
-import type { ChatAnswer, ChatModel, ChatToolCall } from '../model/chat-model.js';
+import { CONTEXT_TURNS_MAX, EMPTY_ANSWERS_MAX, MODEL_ATTEMPTS_MAX } from '../contracts/limits.js';
+import { toolDefinitions } from '../guest/tools.js';
+import type { ChatAnswer, ChatModel } from '../model/chat-model.js';
 import { buildContext } from '../model/context.js';
 import type { SystemPromptTemplate } from '../model/system-prompt.js';
 import { loadConversation } from '../store/conversation.js';
 import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
-import { beginStep, storeAnswer, type NewCall } from '../store/steps.js';
-import { activity, cancellationSignal, laneRun, withHeartbeat, type ActivityLog } from './context.js';
-import type { Guests } from './guests.js';
+import { beginStep, storeAnswer } from '../store/steps.js';
+import { activity, cancellationSignal, laneRun, type ActivityLog } from './context.js';
+import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
+import { toNewCalls } from './new-calls.js';
 import { factsOf } from './prompt-facts.js';
 
 export interface ThinkDeps {
@@ -28,7 +22,6 @@ export interface ThinkDeps {
   readonly model: ChatModel;
   readonly systemPrompt: SystemPromptTemplate;
   readonly contextBytesMax: number;
-  readonly guests: Guests;
   readonly keepAwake: KeepAwake;
   readonly log: ActivityLog;
 }
@@ -45,11 +38,12 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
     ]);
     const systemPrompt = deps.systemPrompt.render(factsOf(userId, machine));
     const messages = buildContext({ systemPrompt, turns, bytesMax });
-    const held = deps.guests.peek(laneRun().workflowId);
-    const answer = await withHeartbeat({ phase: 'model', step: input.step }, () =>
-      deps.keepAwake.during(held?.machineId, () =>
-        deps.model.complete({ messages, tools: toolDefinitions, signal: cancellationSignal() }),
-      ),
+    const awake = async (): Promise<string | undefined> => {
+      const row = await getMachine(store, { userId });
+      return row?.phase === 'ready' ? (row.machineId ?? undefined) : undefined;
+    };
+    const answer = await deps.keepAwake.during(awake, () =>
+      deps.model.complete({ messages, tools: toolDefinitions, signal: cancellationSignal() }),
     );
     if (answer.content.trim() === '' && answer.toolCalls.length === 0 && answer.finish !== 'refused') {
       throw new InnkeeperError('MODEL_EMPTY_ANSWER', 'The model answered with neither text nor a tool call.');
@@ -58,13 +52,12 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
   }
 
   async function think(input: StepInput): Promise<ThinkResult> {
-    const run = laneRun();
-    const begun = await beginStep(deps.store, { ...run, turnKey: input.turnKey, step: input.step });
+    const begun = await beginStep(deps.store, { ...laneRun(), turnKey: input.turnKey, step: input.step });
     if (begun.kind === 'closed') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
     const answer = await ask(input, begun.userId);
     return storeAnswer(deps.store, {
-      ...run,
+      ...laneRun(),
       turnKey: input.turnKey,
       step: input.step,
       try: begun.try,
@@ -74,12 +67,13 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
         model: answer.model,
         usage: answer.usage,
       },
-      calls: answer.toolCalls.map(toNewCall),
+      calls: toNewCalls(answer.toolCalls),
       close: closeOf(answer),
     });
   }
 
-  return (input) => activity(deps.log, () => think(input), isLastAttempt);
+  return (input) =>
+    activity(deps.log, () => withHeartbeat({ phase: 'model', step: input.step }, () => think(input)), isLastAttempt);
 }
 
 function isLastAttempt(error: unknown): boolean {
@@ -92,31 +86,4 @@ function isLastAttempt(error: unknown): boolean {
 function closeOf(answer: ChatAnswer): { outcome: TurnOutcome; code: ErrorCode | null } | null {
   if (answer.finish === 'refused') return { outcome: 'failed', code: 'MODEL_REFUSED' };
   return answer.toolCalls.length === 0 ? { outcome: 'completed', code: null } : null;
-}
-
-/** A call that cannot be run is stored with the reason as its outcome: the model reads it in the next step. */
-function toNewCall(call: ChatToolCall, index: number): NewCall {
-  const { id: callId, name: tool, argumentsJson } = call;
-  const problem = problemOf(call, index);
-  if (problem !== undefined) {
-    const isTooLarge = utf8Bytes(argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX;
-    return { callId, tool, argumentsJson: isTooLarge ? '{}' : argumentsJson, title: tool, invalid: refused(problem) };
-  }
-  const compiled = compileToolCall(tool, argumentsJson);
-  return compiled.ok
-    ? { callId, tool, argumentsJson, title: compiled.title }
-    : { callId, tool, argumentsJson, title: tool, invalid: refused(compiled.problem) };
-}
-
-function refused(problem: string): NonNullable<NewCall['invalid']> {
-  return { reason: 'invalid_call', shown: `This call was not run. ${problem}` };
-}
-
-function problemOf(call: ChatToolCall, index: number): string | undefined {
-  if (index >= TOOL_CALLS_PER_STEP_MAX)
-    return `Only ${TOOL_CALLS_PER_STEP_MAX} tool calls are taken at once: ask again.`;
-  if (utf8Bytes(call.argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX) {
-    return `The arguments are larger than ${TOOL_ARGUMENTS_BYTES_MAX} bytes: write large files in parts.`;
-  }
-  return undefined;
 }

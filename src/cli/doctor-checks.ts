@@ -111,8 +111,8 @@ async function checkProvider(config: Config): Promise<Finding> {
 }
 
 async function checkModel(config: Config): Promise<Finding> {
-  const { baseUrl, apiKey, name, requestTimeoutMs } = config.model;
-  const model = createChatModel({ baseUrl, apiKey, model: name, requestTimeoutMs });
+  const { baseUrl, apiKey, name, requestTimeoutMs, extraBody } = config.model;
+  const model = createChatModel({ baseUrl, apiKey, model: name, requestTimeoutMs, extraBody });
   const answer = await model.complete({
     messages: [{ role: 'user', content: 'Answer with the word ready.' }],
     tools: [],

@@ -33,6 +33,8 @@ export const STEP_HEARTBEAT_TIMEOUT_MS = 5_000;
 
 /** Tool calls the agent may ask for in one step; more are answered as refused. */
 export const TOOL_CALLS_PER_STEP_MAX = 16;
+/** Tool calls of one step that are kept at all; what an answer holds beyond is left out of the record. */
+export const TOOL_CALLS_KEPT_MAX = 64;
 /** Arguments of one tool call, as JSON text. */
 export const TOOL_ARGUMENTS_BYTES_MAX = 256 * 1024;
 /** A command's time limit: default and ceiling. The turn's own deadline ends it earlier. */
@@ -61,10 +63,14 @@ export const MACHINE_STORAGE_GIB_DEFAULT = 10;
 export const TURN_RESULT_WAIT_MS_DEFAULT = 35 * 60_000;
 export const TURN_RESULT_POLL_MS = 2_000;
 
-/** Period of an agent step's heartbeats; the SDK thins them out to 0.8 of the timeout. */
+/** Period of an activity's heartbeats; the SDK sends them on at most once in HEARTBEAT_THROTTLE_MS_MAX. */
 export const HEARTBEAT_INTERVAL_MS = 1_000;
+/** Well below the heartbeat timeout of a step, so that a busy worker is not taken for a dead one. */
+export const HEARTBEAT_THROTTLE_MS_MAX = 2_000;
 /** Attachments (open terminals) that one worker keeps; the one unused longest is closed first. */
 export const ATTACHMENTS_MAX = 256;
+/** One that nobody has used for this long is closed; above the default idle time, so that a lane's own sleep comes first. */
+export const ATTACHMENT_IDLE_MS = 10 * 60_000;
 /** Attempts of a step on a model that keeps failing; then the turn fails with the model's code. */
 export const MODEL_ATTEMPTS_MAX = 8;
 /** Attempts on a model that answers nothing. */

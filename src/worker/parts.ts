@@ -1,13 +1,15 @@
 /** Makes the parts of a worker from its settings, and the activities from the parts. */
 import { randomBytes } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
-import { createActivities, createGuests, createKeepAwake } from '../activities/index.js';
+import { createActivities, createGuests, createKeepAwake, toLogged } from '../activities/index.js';
 import type { Config } from '../config.js';
+import { InnkeeperError } from '../contracts/errors.js';
 import { createGuest } from '../guest/create-guest.js';
 import type { Logger } from '../log.js';
 import { createDedalusProvider } from '../machines/dedalus/provider.js';
 import { createChatModel } from '../model/dedalus-chat.js';
 import { loadSystemPromptTemplate } from '../model/system-prompt.js';
+import { isMigrated } from '../store/migrate.js';
 import { createPool } from '../store/pool.js';
 import { createFaultPoints } from './fault-points.js';
 
@@ -17,9 +19,16 @@ const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
 const SLEEP_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 const NONCE_BYTES = 16;
+/** What a start waits for the provider at most. */
+const SETTLE_MS_MAX = 5_000;
 
 export interface WorkerParts {
   readonly activities: ReturnType<typeof createActivities>;
+  /**
+   * Looks, before any work is taken, whether the record can be kept. A provider that is away is no reason not to start.
+   * @throws InnkeeperError STORE_UNAVAILABLE, STORE_NOT_MIGRATED
+   */
+  assertReady(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -52,6 +61,8 @@ export function createParts(config: Config, log: Logger): WorkerParts {
     apiKey: modelSettings.apiKey,
     model: modelSettings.name,
     requestTimeoutMs: modelSettings.requestTimeoutMs,
+    firstDeltaTimeoutMs: modelSettings.firstDeltaTimeoutMs,
+    extraBody: modelSettings.extraBody,
   });
   const activities = createActivities({
     store,
@@ -80,6 +91,15 @@ export function createParts(config: Config, log: Logger): WorkerParts {
   });
   return {
     activities: points.activities(activities),
+    async assertReady() {
+      if (!(await isMigrated(store))) {
+        throw new InnkeeperError('STORE_NOT_MIGRATED', 'The schema of the database is older than this release.');
+      }
+      // What is known from the start spares a later step the question; provisioning asks again where this fails.
+      await machines.settle(AbortSignal.timeout(SETTLE_MS_MAX)).catch((error: unknown) => {
+        log.warn({ err: toLogged(error) }, 'the machine provider does not answer yet');
+      });
+    },
     async close() {
       await guests.closeAll();
       await store.end();
