@@ -1,5 +1,5 @@
 /** What the commands share: their common options, and how they print. */
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { DATA_DIR_DEFAULT } from './deployment.js';
 
 export interface CommonOptions {
@@ -28,4 +28,13 @@ export function withUserOptions(command: Command): Command {
 /** Prints an answer: JSON on one line, or for people. */
 export function print(value: unknown, options: { readonly json?: true }, toText: () => string): void {
   process.stdout.write(`${options.json ? JSON.stringify(value) : toText()}\n`);
+}
+
+/** Reads a whole number of an option. @returns a parser for commander, which reports what it throws */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (/^\d+$/.test(text) && number >= min && number <= max) return number;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
 }

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient, type InnkeeperClient } from '../client.js';
 import { currentEnvironment, loadClientConfig, type ClientConfig, type Environment } from '../config.js';
+import { InnkeeperError } from '../contracts/errors.js';
 import { createPool, type Store } from '../store/pool.js';
 import { RUN_FILE } from '../dev/stack.js';
 import { toConnectionOptions } from '../worker/temporal-connection.js';
@@ -27,7 +28,17 @@ export function deploymentEnvironment(options: DeploymentOptions): Environment {
 
 /** @throws InnkeeperError SETTINGS_INVALID */
 export function deploymentConfig(options: DeploymentOptions): ClientConfig {
-  return loadClientConfig(deploymentEnvironment(options));
+  try {
+    return loadClientConfig(deploymentEnvironment(options));
+  } catch (error) {
+    if (!InnkeeperError.is(error) || readRun(options.data) !== undefined) throw error;
+    throw new InnkeeperError(error.code, `${error.message}\n${nothingRuns(options)}`, { cause: error });
+  }
+}
+
+/** What to say beside missing settings where no local stack gives them. */
+export function nothingRuns({ data }: DeploymentOptions): string {
+  return `No \`innkeeper dev\` runs on the data in ${data} either: type npm start, or name its folder with --data.`;
 }
 
 /** Opens a client for the time of `work`. */
@@ -61,7 +72,8 @@ export async function withStore<T>(config: ClientConfig, work: (store: Store) =>
   }
 }
 
-function readRun(dataDir: string): { temporalUiUrl: string; settings: Record<string, string> } | undefined {
+/** What a running stack of this folder left; undefined where none runs. */
+export function readRun(dataDir: string): { temporalUiUrl: string; settings: Record<string, string> } | undefined {
   try {
     return JSON.parse(readFileSync(join(dataDir, RUN_FILE), 'utf8')) as ReturnType<typeof readRun>;
   } catch {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { checkDeployment, type CheckResult } from './doctor-checks.js';
 import { print, withCommonOptions, type CommonOptions } from './command.js';
-import { deploymentEnvironment } from './deployment.js';
+import { deploymentEnvironment, nothingRuns, readRun } from './deployment.js';
 
 export function addDoctor(program: Command): void {
   withCommonOptions(program.command('doctor').description('check every part and say what to do'))
@@ -11,6 +11,9 @@ export function addDoctor(program: Command): void {
       const results = await checkDeployment(deploymentEnvironment(options), { asksModel: options.model });
       const isWell = results.every(({ state }) => state !== 'failed');
       print({ ok: isWell, checks: results }, options, () => results.map(toText).join('\n'));
+      if (results[0]?.state === 'failed' && readRun(options.data) === undefined) {
+        process.stderr.write(`${nothingRuns(options)}\n`);
+      }
       if (!isWell) process.exitCode = 1;
     });
 }

@@ -3,12 +3,16 @@ import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { InnkeeperError } from '../contracts/errors.js';
 import { assertPortFree } from '../dev/ports.js';
+import { FIXED_PORTS } from '../dev/stack-settings.js';
 import { PROFILES, startEmulator, type Profile } from '../emulator/index.js';
 import { createLogger } from '../log.js';
+import { wholeNumber } from './command.js';
 import { stopSignal } from './stop-signal.js';
 
+const PORT_MAX = 65_535;
+
 interface EmulatorCommandOptions {
-  readonly port: string;
+  readonly port: number;
   readonly profile: Profile;
   readonly data: string;
   readonly host?: string;
@@ -31,14 +35,14 @@ export function addEmulator(program: Command): void {
   const command = program
     .command('emulator')
     .description('run the machines API on this computer; prints one JSON line when ready')
-    .option('--port <number>', '0 picks a free one', '7400')
+    .option('--port <number>', '0 picks a free one', wholeNumber(0, PORT_MAX), FIXED_PORTS.emulator)
     .option('--data <dir>', 'folder of its state', '.data/emulator')
     .option('--host <address>', 'address to listen on')
     .option('--allow-remote', 'allow another address than loopback: whoever reaches it gets shells here')
     .option('--api-key-file <file>', 'the key to ask for; without it, one is made and kept with the state');
   emulatorOptions().forEach((option) => command.addOption(option));
   command.action(async (options: EmulatorCommandOptions) => {
-    const port = Number(options.port);
+    const { port } = options;
     if (port !== 0 && options.host === undefined) await assertPortFree(port, 'the emulator');
     const emulator = await startEmulator({
       profile: options.profile,

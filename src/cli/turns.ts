@@ -5,12 +5,14 @@ import { readEvents } from '../store/events.js';
 import type { Store } from '../store/pool.js';
 import type { TurnEvent } from '../contracts/events.js';
 import { getTurn, listTurns, type TurnView } from '../store/turns.js';
-import { print, withUserOptions, type UserOptions } from './command.js';
+import { print, wholeNumber, withUserOptions, type UserOptions } from './command.js';
 import { deploymentConfig, withStore } from './deployment.js';
 import { createEventText } from './event-text.js';
 import { formatFields, formatTable, outputColumns, showInstant, type Column } from './table.js';
 
 const EVENTS_PAGE = 500;
+const TURNS_DEFAULT = 20;
+const TURNS_MAX = 10_000;
 
 const COLUMNS: readonly Column<TurnView>[] = [
   { title: '#', align: 'right', show: (turn) => String(turn.position) },
@@ -23,10 +25,10 @@ const COLUMNS: readonly Column<TurnView>[] = [
 
 export function addTurns(program: Command): void {
   withUserOptions(program.command('turns').description("list a user's turns, the latest first"))
-    .option('--limit <count>', 'at most this many', '20')
-    .action(async (options: UserOptions & { readonly limit: string }) => {
+    .option('--limit <count>', 'at most this many', wholeNumber(1, TURNS_MAX), TURNS_DEFAULT)
+    .action(async (options: UserOptions & { readonly limit: number }) => {
       const userId = parseUserId(options.user);
-      const limit = Math.max(1, Number.parseInt(options.limit, 10) || 1);
+      const { limit } = options;
       const turns = await withStore(deploymentConfig(options), (store) => listTurns(store, { userId, limit }));
       print({ turns }, options, () => formatTable(turns, COLUMNS, outputColumns(process.stdout)));
     });

@@ -21,7 +21,8 @@ export function childListFile(dataDir: string): string {
 
 /** @throws InnkeeperError DATA_IN_USE while another run holds the folder */
 export async function lockData(dataDir: string): Promise<DataLock> {
-  mkdirSync(dataDir, { recursive: true });
+  // Others may pass through (as root, Postgres is another user) but not look around.
+  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
   const file = join(dataDir, 'run.lock');
   const self = JSON.stringify(identityOf(process.pid) ?? { pid: process.pid, startTime: '' });
   for (let tries = 0; !tryWrite(file, self); tries += 1) {
