@@ -16,6 +16,7 @@ import {
   type RunningEmulator,
 } from './options.js';
 import { serveTerminalStreams } from './routes/terminal-stream.js';
+import { Guardian } from './sandbox/guardian.js';
 import { prepareLayout } from './sandbox/layout.js';
 import { checkIsolation } from './sandbox/self-check.js';
 import { buildServer } from './server.js';
@@ -44,18 +45,20 @@ export async function startEmulator(options: EmulatorOptions): Promise<RunningEm
   const log = options.log ?? stderrLog();
   const layout = prepareLayout(resolve(options.dataDir));
   const unlock = lockDataDir(layout.dataDir);
+  const guardian = new Guardian();
   let store: Store | undefined;
   try {
-    await checkIsolation(layout, MachineHost.guestUid(0) ?? undefined);
+    await checkIsolation(layout, MachineHost.guestUid(0) ?? undefined, guardian);
     const apiKey = options.apiKey ?? persistedKey(layout.dataDir);
     store = new Store(layout.dataDir);
-    const context = compose(options, store, new MachineHost(layout), apiKey, log);
+    const context = compose(options, store, new MachineHost(layout, guardian), apiKey, log);
     if (options.guestNetwork !== undefined) {
       const settings = { ...context.settings(), guestNetwork: options.guestNetwork };
       store.commit({ emulator: context.emulatorRecord({ settings }) });
     }
     return await serve(context, options, host, unlock);
   } catch (error) {
+    await guardian.close();
     store?.close();
     unlock();
     throw error;

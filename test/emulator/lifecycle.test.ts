@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Profile } from '../../src/emulator/index.js';
-import { SIZES, TestEmulator } from './support.js';
+import { SIZES, TestEmulator, type Document } from './support.js';
 
 describe.each<Profile>(['g2', 'g3', 'g5', 'g6'])('a machine of %s', (profile) => {
   let emulator: TestEmulator;
@@ -14,7 +14,7 @@ describe.each<Profile>(['g2', 'g3', 'g5', 'g6'])('a machine of %s', (profile) =>
   afterAll(() => emulator.stop());
 
   const isFlat = profile === 'g5' || profile === 'g6';
-  const phaseIn = (body: Record<string, never>): unknown =>
+  const phaseIn = (body: Document): unknown =>
     isFlat ? body['phase'] : (body['status'] as Record<string, unknown>)['phase'];
 
   it('lives from create to destroyed, and its ledger tells it', async () => {
@@ -33,7 +33,7 @@ describe.each<Profile>(['g2', 'g3', 'g5', 'g6'])('a machine of %s', (profile) =>
     expect(detail.body['status']).toMatchObject({ phase: 'running', revision: '1', reason: 'DesiredStateReached' });
     expect(detail.headers.get('etag')).toBe('"1"');
     const listed = await emulator.call('GET', '/v1/machines');
-    expect(phaseIn(listed.body['items'][0] as never)).toBe('running');
+    expect(phaseIn((listed.body['items'] as Document[])[0] ?? {})).toBe('running');
 
     expect((await emulator.change(id, 'sleep')).status).toBe(202);
     await emulator.phase(id, 'sleeping');
@@ -54,7 +54,7 @@ describe.each<Profile>(['g2', 'g3', 'g5', 'g6'])('a machine of %s', (profile) =>
     ]);
     const boots = (await emulator.ledger('machine.boot')).filter((entry) => entry['machineId'] === id);
     expect(new Set(boots.map((entry) => entry['bootId'])).size).toBe(2);
-    const awake = (await emulator.truth(id))['awake'] as unknown as { startedAt: string; endedAt: string }[];
+    const awake = (await emulator.truth(id))['awake'] as { startedAt: string; endedAt: string }[];
     expect(awake).toHaveLength(2);
     for (const { startedAt, endedAt } of awake)
       expect(Date.parse(endedAt)).toBeGreaterThanOrEqual(Date.parse(startedAt));

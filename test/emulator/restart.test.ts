@@ -3,7 +3,7 @@
  * started again on its data, also while many clients create machines.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL, fileURLToPath } from 'node:url';
@@ -55,6 +55,20 @@ async function launch(): Promise<Process> {
   return { child, emulator };
 }
 
+/** Processes that start or hold sandboxes of a data folder. */
+function sandboxesOf(folder: string): number {
+  return readdirSync('/proc').filter((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, 'utf8');
+      return words.includes('bwrap') && words.includes(folder);
+    } catch {
+      // It ended while we looked.
+      return false;
+    }
+  }).length;
+}
+
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -79,10 +93,16 @@ describe('an emulator killed with -9', () => {
     });
     const terminal = await first.emulator.terminal(awake);
     const before = await first.emulator.truth(awake);
+
+    const frozen = await first.emulator.machine();
+    await first.emulator.settings({ sleepMode: 'warm' });
+    await first.emulator.change(frozen, 'sleep');
+    const { initPid: frozenPid } = await first.emulator.phase(frozen, 'sleeping');
     const ledgerBefore = await first.emulator.ledger();
 
     await end(first.child, 'SIGKILL');
     await waitFor('the sandbox died with it', () => !existsSync(`/proc/${Number(before['initPid'])}`));
+    await waitFor('the frozen one died too', () => !existsSync(`/proc/${Number(frozenPid)}`));
 
     const { emulator } = await launch();
     const after = await emulator.phase(awake, 'running');
@@ -90,6 +110,9 @@ describe('an emulator killed with -9', () => {
     expect(after['revision']).toBe(before['revision']);
     expect(await emulator.shell(awake, 'cat ~/file; cat /tmp/file 2>/dev/null')).toBe('kept\n');
     expect((await emulator.truth(asleep))['phase']).toBe('sleeping');
+
+    await emulator.change(frozen, 'wake');
+    await emulator.phase(frozen, 'running');
 
     const interrupted = (await emulator.call('GET', `${path}/${executionId}`)).body;
     expect(interrupted).toMatchObject({ status: 'failed', error_code: 'execution_interrupted' });
@@ -115,6 +138,7 @@ describe('an emulator killed with -9', () => {
     );
     await end(child, 'SIGKILL');
     const answers = await burst;
+    await waitFor('no sandbox of it is left', () => sandboxesOf(dataDir) === 0);
     ({ child, emulator } = await launch());
     const retried = await Promise.all(keys.map(create));
     const ids = retried.map((answer) => String(answer?.body['machine_id']));

@@ -7,10 +7,12 @@ import { WebSocket } from 'ws';
 import { startEmulator, type EmulatorOptions, type Profile, type RunningEmulator } from '../../src/emulator/index.js';
 import { waitFor } from '../support/wait-for.js';
 
+/** Documents differ by profile; tests look at single fields. */
+export type Document = Readonly<Record<string, unknown>>;
+
 export interface Answer {
   status: number;
-  // Wire documents differ by profile; tests look at single fields.
-  body: Record<string, never> & { [field: string]: never };
+  body: Document;
   headers: Headers;
 }
 
@@ -72,29 +74,29 @@ export class TestEmulator {
       },
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
-    return { status: response.status, body: (await response.json()) as Answer['body'], headers: response.headers };
+    return { status: response.status, body: (await response.json()) as Document, headers: response.headers };
   }
 
-  async admin(method: string, path: string, body?: unknown): Promise<Record<string, never>> {
+  async admin(method: string, path: string, body?: unknown): Promise<Document> {
     const answer = await this.call(method, `/_emulator${path}`, body === undefined ? {} : { body });
     if (answer.status !== 200) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
 
-  settings(change: Record<string, unknown>): Promise<Record<string, never>> {
+  settings(change: Record<string, unknown>): Promise<Document> {
     return this.admin('PUT', '/settings', change);
   }
 
-  fault(kind: string, fields: Record<string, unknown> = {}): Promise<Record<string, never>> {
+  fault(kind: string, fields: Record<string, unknown> = {}): Promise<Document> {
     return this.admin('POST', '/faults', { kind, ...fields });
   }
 
-  async ledger(kind?: string): Promise<Record<string, never>[]> {
-    const { entries } = (await this.admin('GET', '/ledger')) as unknown as { entries: Record<string, never>[] };
+  async ledger(kind?: string): Promise<Document[]> {
+    const { entries } = (await this.admin('GET', '/ledger')) as { entries: Document[] };
     return kind === undefined ? entries : entries.filter((entry) => entry['kind'] === kind);
   }
 
-  truth(machineId: string): Promise<Record<string, never>> {
+  truth(machineId: string): Promise<Document> {
     return this.admin('GET', `/machines/${machineId}`);
   }
 
@@ -107,7 +109,7 @@ export class TestEmulator {
     return id;
   }
 
-  async phase(machineId: string, phase: string): Promise<Record<string, never>> {
+  async phase(machineId: string, phase: string): Promise<Document> {
     return waitFor(`${machineId} is ${phase}`, async () => {
       const truth = await this.truth(machineId);
       return truth['phase'] === phase && (phase !== 'running' || truth['isUsable']) ? truth : undefined;
@@ -137,7 +139,7 @@ export class TestEmulator {
     const path = `/v1/machines/${machineId}/executions/${executionId}`;
     const document = await waitFor('the execution is over', async () => {
       const { body } = await this.call('GET', path);
-      return OVER.includes(body['status']) ? body : undefined;
+      return OVER.includes(String(body['status'])) ? body : undefined;
     });
     const { body: output } = await this.call('GET', `${path}/output`);
     return { document, output };
@@ -148,7 +150,7 @@ export class TestEmulator {
     return `${String(output['stdout'])}${String(output['stderr'])}`;
   }
 
-  async terminal(machineId: string, extra: Record<string, unknown> = {}): Promise<Record<string, never>> {
+  async terminal(machineId: string, extra: Record<string, unknown> = {}): Promise<Document> {
     const body = { width: 100, height: 30, ...extra };
     const answer = await this.call('POST', `/v1/machines/${machineId}/terminals`, { body });
     if (answer.status !== 200) throw new Error(`terminal: ${answer.status}`);
@@ -157,8 +159,8 @@ export class TestEmulator {
 }
 
 export interface Execution {
-  document: Record<string, never>;
-  output: Record<string, never>;
+  document: Document;
+  output: Document;
 }
 
 /** A terminal's socket that remembers all it was sent. */

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { BOOTS_AT_ONCE_MAX, GUEST_UID_COUNT, GUEST_UID_FIRST, SNAPSHOT_KIB_MAX } from '../constants.js';
 import { createFreezer, type Freezer } from '../sandbox/freezer.js';
+import type { Guardian } from '../sandbox/guardian.js';
 import { writeGuestFiles } from '../sandbox/guest-files.js';
 import type { DataLayout, MachinePaths } from '../sandbox/layout.js';
 import { Sandbox } from '../sandbox/sandbox.js';
@@ -23,7 +24,10 @@ export class MachineHost {
   #bootsRunning = 0;
   #bootsWaiting: (() => void)[] = [];
 
-  constructor(readonly layout: DataLayout) {}
+  constructor(
+    readonly layout: DataLayout,
+    private readonly guardian: Guardian,
+  ) {}
 
   static readonly isRoot = process.getuid?.() === 0;
 
@@ -50,7 +54,7 @@ export class MachineHost {
       const hostname = `machine-${machine.id.slice(-6)}`;
       writeGuestFiles({ bootDir: paths.boot, homeDir: paths.home, hostname, bootId, network, uid });
       const request = { layout: this.layout, bootDir: paths.boot, homeDir: paths.home, hostname, network };
-      const sandbox = await Sandbox.boot(request, uid);
+      const sandbox = await Sandbox.boot(request, uid, this.guardian);
       this.freezer.enroll(sandbox);
       this.#sandboxes.set(machine.id, sandbox);
       void sandbox.exited.then(() => {
@@ -121,6 +125,7 @@ export class MachineHost {
   async close(): Promise<void> {
     await Promise.all([...this.#sandboxes.keys()].map((id) => this.halt(id)));
     this.freezer.close();
+    await this.guardian.close();
   }
 
   async #takeBootSlot(): Promise<void> {

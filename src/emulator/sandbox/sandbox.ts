@@ -6,6 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';
 import { CHANNELS_PER_MACHINE_MAX, SANDBOX_BOOT_TIMEOUT_MS, SANDBOX_EXIT_TIMEOUT_MS } from '../constants.js';
 import { SANDBOX_STDERR_BYTES_MAX } from '../constants.js';
+import type { Guardian } from './guardian.js';
 import { planLaunch, type LaunchRequest } from './launch.js';
 import { encodeFrame, encodeWords, FrameDecoder, FromInit, ToInit, type Frame } from './protocol.js';
 
@@ -77,13 +78,13 @@ export class Sandbox {
   }
 
   /** Starts a sandbox and resolves once its init answers. Throws SandboxBootError with bubblewrap's own words. */
-  static async boot(request: LaunchRequest, uid: number | undefined): Promise<Sandbox> {
+  static async boot(request: LaunchRequest, uid: number | undefined, guardian: Guardian): Promise<Sandbox> {
     const plan = planLaunch(request, uid, INFO_FD);
     const child = spawn(plan.file, plan.args, {
       cwd: '/',
       // Its own session: Ctrl-C in the emulator's terminal must not reach guests before `close()` does.
       detached: true,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', ...guardian.environment },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
       ...(plan.spawnUid === undefined ? {} : { uid: plan.spawnUid, gid: plan.spawnUid }),
     });

@@ -1,6 +1,7 @@
 /** Proves, inside a real sandbox, what the emulator promises about isolation; it refuses to serve otherwise. */
 import { rmSync } from 'node:fs';
 import { EmulatorStartError } from '../options.js';
+import type { Guardian } from './guardian.js';
 import { writeGuestFiles } from './guest-files.js';
 import { MissingProgramError } from './launch.js';
 import type { DataLayout } from './layout.js';
@@ -19,7 +20,7 @@ echo checked
 `;
 
 /** @param uid as for machines: an unprivileged one when the emulator is root */
-export async function checkIsolation(layout: DataLayout, uid: number | undefined): Promise<void> {
+export async function checkIsolation(layout: DataLayout, uid: number | undefined, guardian: Guardian): Promise<void> {
   const paths = layout.machine('self-check');
   rmSync(paths.root, { recursive: true, force: true });
   try {
@@ -27,7 +28,7 @@ export async function checkIsolation(layout: DataLayout, uid: number | undefined
     const bootId = '00000000-0000-4000-8000-000000000000';
     writeGuestFiles({ bootDir: paths.boot, homeDir: paths.home, hostname, bootId, network: false, uid });
     const request = { layout, bootDir: paths.boot, homeDir: paths.home, hostname, network: false };
-    const sandbox = await Sandbox.boot(request, uid);
+    const sandbox = await Sandbox.boot(request, uid, guardian);
     const output = await runCheck(sandbox, layout.canary);
     await sandbox.kill();
     if (output !== 'checked')
