@@ -54,14 +54,14 @@ if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
   }
 
   # $1: status of the command; $2: e where the script came to its end, t where it left by exit or a signal. Tells the runner, which
-  # waits on its own input: opening that by path spares the command an inherited descriptor.
+  # waits on its descriptor 6: opening that by path spares the command an inherited descriptor.
   __innkeeper_end() {
     { set +euxvnT; } 2>/dev/null
     trap - DEBUG RETURN ERR
     [[ -n $__innkeeper_runner ]] || exit "$1"
     __innkeeper_capture 2>/dev/null
-    if [[ -p /proc/$__innkeeper_runner/fd/0 ]]; then
-      builtin printf '%s' "$2" 2>/dev/null >>"/proc/$__innkeeper_runner/fd/0"
+    if [[ -p /proc/$__innkeeper_runner/fd/6 ]]; then
+      builtin printf '%s' "$2" 2>/dev/null >>"/proc/$__innkeeper_runner/fd/6"
     fi
     __innkeeper_runner=
     [[ $2 == t ]] || exit "$1"
@@ -319,7 +319,9 @@ run_command() {
   leader=$!
 
   IFS=' ' read -r id hash attachment owner || exit 0
-  exec {tell}>/proc/self/fd/0 # keeps the input open: from here on it carries the end of the command
+  # From here on the input carries the end of the command. It stays open, and out of the way of redirections.
+  exec 6<&0 0</dev/null
+  exec {tell}>/proc/self/fd/6
   #@ assigned
   printf '%s\n' "$id" >&8
   exec 8>&-
@@ -355,7 +357,7 @@ run_command() {
   read -r before _ </proc/uptime; before=$((10#${before/./}0))
   while kill -0 "$leader" 2>/dev/null; do
     got=
-    if read -r -t "$tick" -n 1 got; then
+    if read -r -t "$tick" -n 1 -u 6 got; then
       [[ $got == [et] ]] && mark=$got
       tick=0.001
       continue
@@ -373,7 +375,7 @@ run_command() {
   wait "$leader"
   status=$?
   now_ms; local ended=$NOW
-  if read -r -t 0.001 -n 1 got && [[ $got == [et] ]]; then mark=$got; fi
+  if read -r -t 0.001 -n 1 -u 6 got && [[ $got == [et] ]]; then mark=$got; fi
   #@ ended
 
   # All that the command wrote is ahead of the pipe's end, or, where others hold the pipe open, ahead of a mark written now.
@@ -405,7 +407,7 @@ total=$TOTAL head=$HEADN tail=$TAILN hash=$HASH kept=$KEPT"
   [[ $KEPT == "$id.kept" ]] && ((drained)) && rm -f "${spec[@]}"
   ((drained)) && exit 0
   # Background processes still write: keep the disk from filling, without a lock, until the last of them is gone.
-  exec 0</dev/null {tell}>&-
+  exec 6<&- {tell}>&-
   while read -r -t 2 -n 1 -u 7 _ || (($? > 128)); do drop_middle "$id"; done
   exit 0
 }
@@ -619,7 +621,7 @@ stop_command() {
     elif [[ $STATE == started && -n ${R[sid]-} ]]; then
       end_session "${R[sid]}" "${R[sidstart]}" "$grace"
       #@ session-ended
-      [[ -p /proc/${R[runner]}/fd/0 ]] && printf s 2>/dev/null >>"/proc/${R[runner]}/fd/0"
+      [[ -p /proc/${R[runner]}/fd/6 ]] && printf s 2>/dev/null >>"/proc/${R[runner]}/fd/6"
       tries=0
       while [[ ! -e $JOURNAL/$id.result ]] && ((tries++ < 200)); do
         pause 0.01
