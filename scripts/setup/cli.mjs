@@ -1,12 +1,16 @@
 /** Sets up what a command of the CLI needs, then runs it in this process. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ensure, NEEDS, runScript } from './index.mjs';
-import { DIST } from './paths.mjs';
+import { DIST, ROOT } from './paths.mjs';
 
 /** @param {string[]} args the command and its options */
 export function runCli(args) {
   runScript(async () => {
+    // What the environment says already wins over the file.
+    const settings = join(ROOT, '.env');
+    if (existsSync(settings)) process.loadEnvFile(settings);
     await ensure({ tools: toolsFor(args) });
     const cli = join(DIST, 'cli.js');
     process.argv.splice(1, process.argv.length, cli, ...args);

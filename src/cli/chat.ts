@@ -18,7 +18,7 @@ import { stopSignal, type StopSignal } from './stop-signal.js';
 const EVENTS_PAGE = 200;
 /** Beneath the notifications, in case one is lost. */
 const POLL_MS = 1_000;
-const PROMPT = '> ';
+const PROMPT = 'you> ';
 
 export interface ChatOptions {
   readonly config: ClientConfig;
