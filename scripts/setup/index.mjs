@@ -13,7 +13,7 @@ import { say, SetupError } from './say.mjs';
 import { ensureProgram } from './system-package.mjs';
 import { ensureTemporal } from './temporal.mjs';
 
-const NODE_MAJOR_MIN = 20;
+const NODE_MIN = /** @type {const} */ ([20, 19]);
 const TOOLS = join(CACHE, 'tools.json');
 
 /** Tools are looked for once; src/dev/paths.ts reads the list of where they are. */
@@ -49,9 +49,9 @@ export const NEEDS = /** @type {const} */ ({
  * @param {{ tools: readonly (keyof typeof tools)[], build?: boolean }} needs
  */
 export async function ensure({ tools: needed, build: needsBuild = true }) {
-  const major = Number(process.versions.node.split('.')[0]);
-  if (major < NODE_MAJOR_MIN) {
-    throw new SetupError(`This is Node ${process.versions.node}.`, `Install Node ${NODE_MAJOR_MIN} or newer.`);
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1])) {
+    throw new SetupError(`This is Node ${process.versions.node}.`, `Install Node ${NODE_MIN.join('.')} or newer.`);
   }
   const isBuilt = dependencies.isReady() && (!needsBuild || build.isReady());
   if (isBuilt && needed.every((name) => hasTool(readTools()[name]))) return;
