@@ -4,15 +4,12 @@
  *
  * A secret has no default and is never printed. Each may come from a file instead: `NAME_FILE` beside `NAME`.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { InnkeeperError } from './contracts/errors.js';
+import { deepFreeze, parse, pick, SECRETS, type Environment } from './config-reading.js';
 import { TASK_QUEUE_DEFAULT } from './contracts/ids.js';
 import * as limits from './contracts/limits.js';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-const SECRETS = ['DATABASE_URL', 'DEDALUS_API_KEY', 'MODEL_API_KEY', 'TEMPORAL_API_KEY', 'WORKFLOW_ID_KEY'] as const;
+export type { Environment } from './config-reading.js';
 
 /** On g2 the provider puts a machine to sleep after this long without a request; the no-op has to come sooner. */
 const PROVIDER_AUTOSLEEP_MS = 300_000;
@@ -132,14 +129,6 @@ export function settingsEnvironment(env: Environment): Record<string, string> {
   return pick(env, (name) => names.has(name));
 }
 
-function pick(env: Environment, isWanted: (name: string) => boolean): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).flatMap(([name, value]) =>
-      value !== undefined && value !== '' && isWanted(name) ? [[name, value]] : [],
-    ),
-  );
-}
-
 /** Names of all settings, for the test that `.env.example` documents each. */
 export const SETTING_NAMES: readonly string[] = Object.keys(workerSettings);
 
@@ -227,62 +216,6 @@ function clientSlices(s: ClientSettings) {
   };
 }
 
-type Shape = Record<string, z.ZodType>;
-
-/** Reads one table of settings. Empty text counts as not set, so that a compose file may pass on what it does not know. */
-function parse<S extends Shape>(shape: S, env: Environment): z.infer<z.ZodObject<S>> {
-  const { values, problems } = readSecretFiles(shape, env);
-  const result = z.object(shape).safeParse(values);
-  if (!result.success) {
-    problems.push(...result.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
-  }
-  problems.push(...contradictions(values));
-  if (problems.length > 0 || !result.success) {
-    const list = problems.map((problem) => `  - ${problem}`).join('\n');
-    throw new InnkeeperError('SETTINGS_INVALID', `The settings have ${problems.length} problem(s):\n${list}`);
-  }
-  return result.data;
-}
-
-function readSecretFiles(shape: Shape, env: Environment): { values: Record<string, string>; problems: string[] } {
-  const problems: string[] = [];
-  const values = pick(env, () => true);
-  for (const name of SECRETS.filter((secret) => secret in shape)) {
-    const file = values[`${name}_FILE`];
-    if (file === undefined) continue;
-    if (values[name] !== undefined) problems.push(`${name} and ${name}_FILE are both set: keep one`);
-    try {
-      values[name] = readFileSync(file, 'utf8').trim();
-    } catch {
-      problems.push(`${name}_FILE names a file that cannot be read`);
-      values[name] = 'unreadable'; // Keeps "is not set" out of the list: the line above is the problem.
-    }
-  }
-  return { values, problems };
-}
-
-/** What no single setting shows. Looks at the text as given, so that it is reported beside whatever else is wrong. */
-function contradictions(values: Readonly<Record<string, string>>): string[] {
-  const { TEMPORAL_TLS, TEMPORAL_TLS_CA_FILE, TEMPORAL_TLS_CERT_FILE, TEMPORAL_TLS_KEY_FILE, TEMPORAL_API_KEY } =
-    values;
-  const tlsOff = TEMPORAL_TLS === 'false';
-  const wallMs = Number(values['TURN_WALL_MS'] ?? limits.TURN_WALL_MS_DEFAULT);
-  const requestMs = Number(values['MODEL_REQUEST_TIMEOUT_MS'] ?? 0);
-  const found: (readonly [boolean, string])[] = [
-    [tlsOff && TEMPORAL_API_KEY !== undefined, 'TEMPORAL_TLS is false but TEMPORAL_API_KEY is set: a key needs TLS'],
-    [
-      tlsOff && (TEMPORAL_TLS_CA_FILE ?? TEMPORAL_TLS_CERT_FILE ?? TEMPORAL_TLS_KEY_FILE) !== undefined,
-      'TEMPORAL_TLS is false but a TEMPORAL_TLS_…_FILE is set',
-    ],
-    [
-      (TEMPORAL_TLS_CERT_FILE === undefined) !== (TEMPORAL_TLS_KEY_FILE === undefined),
-      'TEMPORAL_TLS_CERT_FILE and TEMPORAL_TLS_KEY_FILE belong together: set both or neither',
-    ],
-    [requestMs > wallMs, 'MODEL_REQUEST_TIMEOUT_MS is above TURN_WALL_MS: a request would outlive its turn'],
-  ];
-  return found.flatMap(([isWrong, problem]) => (isWrong ? [problem] : []));
-}
-
 function parseJsonObject(value: string): Record<string, unknown> | undefined {
   try {
     const parsed: unknown = JSON.parse(value);
@@ -291,12 +224,4 @@ function parseJsonObject(value: string): Record<string, unknown> | undefined {
   } catch {
     return undefined; // Reported by the caller, without the text.
   }
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    Object.values(value).forEach(deepFreeze);
-  }
-  return value;
 }
