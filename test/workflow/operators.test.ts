@@ -68,14 +68,15 @@ describe('search attributes', () => {
     await lane.submit('refused');
     await lane.ended('refused');
     const state = await lane.rests();
-    const { searchAttributes } = await lane.handle.describe();
-    expect(searchAttributes).toMatchObject({
-      UserMachinePhase: ['ready'],
-      MachineId: ['machine-1'],
-      TurnCount: [2],
-      LastErrorCode: ['MODEL_REFUSED'],
+    const { typedSearchAttributes } = await lane.handle.describe();
+    const values = Object.fromEntries(typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]));
+    expect(values).toMatchObject({
+      UserMachinePhase: 'ready',
+      MachineId: 'machine-1',
+      TurnCount: 2,
+      LastTurnAt: new Date(state.lastTurnAt ?? 0),
+      LastErrorCode: 'MODEL_REFUSED',
     });
-    expect(searchAttributes['LastTurnAt']?.[0]).toEqual(new Date(state.lastTurnAt ?? 0));
   });
 
   it('are not written again by a run that carries them over', async () => {

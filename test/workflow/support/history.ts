@@ -42,7 +42,7 @@ export function summaryOf(event: HistoryEvent): string | undefined {
 export function failedTasks(events: readonly HistoryEvent[]): string[] {
   return events
     .flatMap(({ workflowTaskFailedEventAttributes: failed }) => failed ?? [])
-    .filter(({ cause }) => cause !== UNHANDLED_COMMAND)
+    .filter(({ cause }) => Number(cause) !== UNHANDLED_COMMAND)
     .map(({ cause, failure }) => `cause ${cause}: ${failure?.message ?? ''}`);
 }
 

@@ -97,6 +97,9 @@ export async function startLaneHarness(address: string): Promise<LaneHarness> {
     },
     violations: () => [...records.values()].flatMap(({ violations }) => violations),
     async close() {
+      // The worker first: a lane that is terminated in mid task would leave it with an answer that nobody takes.
+      worker.shutdown();
+      await running;
       const ids = [...records.keys()];
       await Promise.all(
         // A lane that has ended by itself has nothing to terminate.
@@ -107,8 +110,6 @@ export async function startLaneHarness(address: string): Promise<LaneHarness> {
             .catch(() => undefined),
         ),
       );
-      worker.shutdown();
-      await running;
       await Promise.all([connection.close(), native.close()]);
     },
   };

@@ -1,0 +1,47 @@
+/** Bounds that only make sense together: each relation that a change of one of them could break. */
+import { describe, expect, it } from 'vitest';
+import * as limits from '../../../src/contracts/limits.js';
+
+describe('limits', () => {
+  it('are positive whole numbers with their unit in the name', () => {
+    for (const [name, value] of Object.entries(limits)) {
+      expect(Number.isSafeInteger(value) && value > 0, name).toBe(true);
+      expect(name).toMatch(/(MS|BYTES|MAX|EVENTS|GIB|MIB|VCPU|COLUMNS|ROWS)(_|$)/);
+    }
+  });
+
+  it('let a prompt in a signal be a prompt', () => {
+    expect(limits.SIGNAL_PROMPT_BYTES_MAX).toBeLessThanOrEqual(limits.PROMPT_BYTES_MAX);
+    expect(limits.HELD_PROMPTS_MAX).toBeLessThanOrEqual(limits.OPEN_TURNS_MAX_DEFAULT);
+  });
+
+  it('keep what a lane holds of signals far below the size of one workflow task', () => {
+    expect(limits.HELD_PROMPTS_MAX * limits.SIGNAL_PROMPT_BYTES_MAX).toBeLessThan(1024 * 1024);
+  });
+
+  it('roll a lane over before the server asks for it', () => {
+    expect(limits.HISTORY_EVENTS_MAX).toBeLessThan(4_096);
+  });
+
+  it('end a command before its turn, and notice a dead worker before both', () => {
+    expect(limits.COMMAND_TIMEOUT_MS_DEFAULT).toBeLessThanOrEqual(limits.COMMAND_TIMEOUT_MS_MAX);
+    expect(limits.COMMAND_TIMEOUT_MS_MAX).toBeLessThanOrEqual(limits.TURN_WALL_MS_DEFAULT);
+    expect(limits.HEARTBEAT_INTERVAL_MS * 2).toBeLessThan(limits.STEP_HEARTBEAT_TIMEOUT_MS);
+    expect(limits.STEP_HEARTBEAT_TIMEOUT_MS).toBeLessThan(limits.COMMAND_TIMEOUT_MS_DEFAULT);
+  });
+
+  it('let a result be waited for longer than a turn can take', () => {
+    expect(limits.TURN_RESULT_WAIT_MS_DEFAULT).toBeGreaterThan(limits.TURN_WALL_MS_DEFAULT);
+  });
+
+  it('show the model no more than is kept', () => {
+    const kept = limits.COMMAND_OUTPUT_HEAD_BYTES + limits.COMMAND_OUTPUT_TAIL_BYTES;
+    expect(limits.MODEL_OUTPUT_BYTES_MAX).toBeLessThanOrEqual(kept);
+    expect(limits.MODEL_OUTPUT_BYTES_MAX).toBeLessThan(limits.MODEL_CONTEXT_BYTES_MAX_DEFAULT);
+  });
+
+  it('hold idle time within its bounds', () => {
+    expect(limits.IDLE_MS_DEFAULT).toBeGreaterThanOrEqual(limits.IDLE_MS_MIN);
+    expect(limits.IDLE_MS_DEFAULT).toBeLessThanOrEqual(limits.IDLE_MS_MAX);
+  });
+});

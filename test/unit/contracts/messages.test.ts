@@ -1,0 +1,104 @@
+/** The parse functions of inbound messages: whatever arrives, they answer; they never throw and never repeat what was sent. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isErrorCode } from '../../../src/contracts/errors.js';
+import { SIGNAL_PROMPT_BYTES_MAX } from '../../../src/contracts/limits.js';
+import {
+  isUndecodable,
+  parseCancelTurn,
+  parseEnqueueTurn,
+  parseMachineLost,
+  type Parsed,
+} from '../../../src/contracts/messages.js';
+
+const PARSERS: readonly (readonly [string, (payload: unknown) => Parsed<unknown>])[] = [
+  ['parseEnqueueTurn', parseEnqueueTurn],
+  ['parseCancelTurn', parseCancelTurn],
+  ['parseMachineLost', parseMachineLost],
+];
+
+/** Values as JSON brings them, and as nothing should. */
+const anything = fc.anything({
+  withBigInt: true,
+  withDate: true,
+  withMap: true,
+  withSet: true,
+  withNullPrototype: true,
+});
+const nearly = fc.record(
+  { turnId: fc.oneof(fc.string(), anything), prompt: fc.oneof(fc.string(), anything), generation: anything },
+  { requiredKeys: [] },
+);
+
+describe.each(PARSERS)('%s', (_name, parse) => {
+  it('answers anything', () => {
+    fc.assert(
+      fc.property(fc.oneof(anything, nearly), (payload) => {
+        const parsed = parse(payload);
+        if (parsed.ok) return;
+        expect(isErrorCode(parsed.code)).toBe(true);
+        expect(parsed.reason.length).toBeLessThan(200);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('does not repeat what was sent', () => {
+    const secret = 'SECRET'.repeat(40);
+    for (const payload of [
+      secret,
+      [secret],
+      { turnId: secret },
+      { turnId: 't', prompt: [secret] },
+      { generation: secret },
+    ]) {
+      const parsed = parse(payload);
+      expect(parsed.ok ? '' : parsed.reason).not.toContain('SECRET');
+    }
+  });
+
+  it('says what to send when nothing was, or nothing that can be decoded', () => {
+    for (const payload of [undefined, { innkeeperUndecodable: 'ValueError' }]) {
+      expect(parse(payload)).toMatchObject({ ok: false, code: 'MESSAGE_INVALID' });
+    }
+  });
+});
+
+describe('parseEnqueueTurn', () => {
+  it('takes an id alone, and a prompt of up to the bound', () => {
+    expect(parseEnqueueTurn({ turnId: 't', more: 1 })).toEqual({ ok: true, value: { turnId: 't' } });
+    expect(parseEnqueueTurn({ turnId: 't', prompt: null })).toEqual({ ok: true, value: { turnId: 't' } });
+    const prompt = 'é'.repeat(SIGNAL_PROMPT_BYTES_MAX / 2);
+    expect(parseEnqueueTurn({ turnId: 't', prompt })).toEqual({ ok: true, value: { turnId: 't', prompt } });
+  });
+
+  it.each([
+    [{ turnId: 't', prompt: 'x'.repeat(SIGNAL_PROMPT_BYTES_MAX + 1) }, 'PROMPT_TOO_LARGE'],
+    [{ turnId: 't', prompt: ' \n\t' }, 'PROMPT_EMPTY'],
+    [{ turnId: 't', prompt: 7 }, 'MESSAGE_INVALID'],
+    [{ turnId: 'a/b', prompt: 'x' }, 'INVALID_TURN_ID'],
+    [{ prompt: 'x' }, 'INVALID_TURN_ID'],
+  ])('refuses %j with %s', (payload, code) => {
+    expect(parseEnqueueTurn(payload)).toMatchObject({ ok: false, code });
+  });
+});
+
+describe('parseMachineLost', () => {
+  it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '1', null])(
+    'refuses generation %s',
+    (generation) => {
+      expect(parseMachineLost({ generation })).toMatchObject({ ok: false, code: 'MESSAGE_INVALID' });
+    },
+  );
+
+  it('takes a whole number from 1', () => {
+    expect(parseMachineLost({ generation: 3 })).toEqual({ ok: true, value: { generation: 3 } });
+  });
+});
+
+describe('isUndecodable', () => {
+  it('tells the marker from anything', () => {
+    expect(isUndecodable({ innkeeperUndecodable: 'x' })).toBe(true);
+    fc.assert(fc.property(anything, (value) => void isUndecodable(value)));
+  });
+});
