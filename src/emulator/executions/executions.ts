@@ -44,7 +44,7 @@ export class Executions {
     private readonly faults: Faults,
     private readonly settings: () => Settings,
   ) {
-    lifecycle.listen({
+    lifecycle.listeners.add({
       onUsable: (machine) => this.#forEachWaiting(machine.id, (execution) => this.submit(execution.id, machine.id)),
       onEnded: (machine) =>
         this.#forEachWaiting(machine.id, (execution) => this.#refuse(execution, refusalOfEnded(machine))),

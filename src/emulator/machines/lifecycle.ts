@@ -7,33 +7,18 @@ import type { Faults } from '../faults/faults.js';
 import type { MachineRecord, Phase } from '../state/records.js';
 import type { Settings } from '../state/settings.js';
 import type { Store } from '../state/store.js';
+import { Autosleep } from './autosleep.js';
 import type { MachineHost } from './host.js';
+import { MachineListeners } from './listeners.js';
 import { desiredNotes, phaseNote } from './notes.js';
+import { Pause } from './pause.js';
 import { acceptSleep, acceptWake, nextPhase, withPhase, type PhaseChange } from './phases.js';
 
-/** What other parts hear about machines. */
-export interface MachineListener {
-  /** After every committed change of a machine. */
-  onChanged?(machine: MachineRecord): void;
-  /** Running and, after the configured delay, routable. */
-  onUsable?(machine: MachineRecord): void;
-  /** Its processes are about to end (`cold`) or to be frozen (`warm`). */
-  onStopping?(machine: MachineRecord, mode: 'cold' | 'warm'): void;
-  /** It will never be usable again. */
-  onEnded?(machine: MachineRecord): void;
-}
-
-interface Drive {
-  /** Ends the delay that is being waited for. */
-  interrupt: () => void;
-}
-
 export class Lifecycle {
-  #listeners: MachineListener[] = [];
-  #drives = new Map<string, Drive>();
+  readonly listeners = new MachineListeners();
+  #drives = new Map<string, Pause>();
   #running = new Set<Promise<void>>();
-  #lastActivityMs = new Map<string, number>();
-  #alarms = new Map<string, () => void>();
+  readonly #autosleep: Autosleep;
   #usableAtWallMs = new Map<string, number>();
   #isClosing = false;
   /** Says whether something attached keeps a machine awake; set by the terminals. */
@@ -46,14 +31,13 @@ export class Lifecycle {
     private readonly settings: () => Settings,
     private readonly onError: (machineId: string, error: unknown) => void,
   ) {
+    this.#autosleep = new Autosleep({
+      clock: store.clock,
+      find: (machineId) => this.#get(machineId),
+      isHeldAwake: (machineId) => this.isHeldAwake(machineId),
+      sleep: (machine) => this.commitDesired(acceptSleep(machine, store.clock.nowIso()), 'autosleep'),
+    });
     host.onLost = (machineId) => this.#lost(machineId);
-  }
-
-  listen(listener: MachineListener): () => void {
-    this.#listeners.push(listener);
-    return () => {
-      this.#listeners = this.#listeners.filter((other) => other !== listener);
-    };
   }
 
   /** Continues every machine found on disk; those that were awake get a new boot, as after the loss of their host. */
@@ -66,7 +50,7 @@ export class Lifecycle {
 
   /** A request changed the record: tell the others and carry on. */
   changed(machine: MachineRecord): void {
-    this.#notify(machine);
+    this.listeners.changed(machine);
     if (machine.phase === 'destroying') this.#drives.get(machine.id)?.interrupt();
     this.poke(machine.id);
   }
@@ -77,7 +61,7 @@ export class Lifecycle {
 
   /** Activity that postpones autosleep. */
   touch(machineId: string): void {
-    this.#lastActivityMs.set(machineId, this.store.clock.now());
+    this.#autosleep.touch(machineId);
   }
 
   isUsable(machine: MachineRecord): boolean {
@@ -124,8 +108,8 @@ export class Lifecycle {
 
   async close(): Promise<void> {
     this.#isClosing = true;
-    for (const cancel of this.#alarms.values()) cancel();
-    for (const drive of this.#drives.values()) drive.interrupt();
+    this.#autosleep.stop();
+    for (const pause of this.#drives.values()) pause.interrupt();
     await Promise.all(this.#running);
   }
 
@@ -133,43 +117,31 @@ export class Lifecycle {
     return this.store.machines.get(machineId);
   }
 
-  #notify(machine: MachineRecord): void {
-    for (const listener of this.#listeners) listener.onChanged?.(machine);
-  }
-
   #start(machineId: string, first: () => Promise<void>): void {
     if (this.#isClosing || this.#drives.has(machineId)) return;
-    const drive: Drive = { interrupt: () => undefined };
-    this.#drives.set(machineId, drive);
+    const pause = new Pause();
+    this.#drives.set(machineId, pause);
     const work = first()
-      .then(() => this.#drive(machineId, drive))
+      .then(() => this.#drive(machineId, pause))
       .catch((error: unknown) => this.onError(machineId, error))
       .finally(() => {
         this.#running.delete(work);
-        if (this.#drives.get(machineId) === drive) this.#drives.delete(machineId);
+        if (this.#drives.get(machineId) === pause) this.#drives.delete(machineId);
       });
     this.#running.add(work);
   }
 
-  async #drive(machineId: string, drive: Drive): Promise<void> {
-    let worked: Phase | null = null;
+  async #drive(machineId: string, pause: Pause): Promise<void> {
     while (!this.#isClosing) {
       const machine = this.#get(machineId);
       if (!machine || nextPhase(machine) === null) break;
-      if (worked !== machine.phase) {
-        worked = machine.phase;
-        const failure = await this.#workIn(machine, drive);
-        const current = this.#get(machineId);
-        if (this.#isClosing || !current || current.phase !== worked) continue;
-        if (failure !== undefined) this.#enter(current, 'failed', { reason: 'RuntimeWakeFailed', lastError: failure });
-        const next = failure === undefined ? nextPhase(current) : null;
-        if (next !== null) this.#enter(current, next);
-        worked = null;
-      } else {
-        const next = nextPhase(machine);
-        if (next !== null) this.#enter(machine, next);
-        worked = null;
-      }
+      const failure = await this.#workIn(machine, pause);
+      const current = this.#get(machineId);
+      // Somebody else moved it meanwhile (deleted, lost): what to do next is decided anew.
+      if (this.#isClosing || !current || current.phase !== machine.phase) continue;
+      const next = nextPhase(current);
+      if (failure !== undefined) this.#enter(current, 'failed', { reason: 'RuntimeWakeFailed', lastError: failure });
+      else if (next !== null) this.#enter(current, next);
     }
     // Released before the last look, so that a change arriving meanwhile starts a drive of its own.
     this.#drives.delete(machineId);
@@ -178,45 +150,33 @@ export class Lifecycle {
   }
 
   /** Does what a phase is for and waits its delay. @returns why the machine failed, if it did */
-  async #workIn(machine: MachineRecord, drive: Drive): Promise<string | undefined> {
+  async #workIn(machine: MachineRecord, pause: Pause): Promise<string | undefined> {
     const { createMs, wakeMs, sleepMs, destroyMs } = this.settings();
     const isFirstBoot = machine.bootId === null;
     switch (machine.phase) {
       case 'accepted':
-        await this.#pause(createMs * 0.1, drive);
+        await pause.wait(createMs * 0.1);
         return undefined;
       case 'placement_pending':
-        await this.#pause(createMs * 0.1, drive);
+        await pause.wait(createMs * 0.1);
         return undefined;
       case 'starting': {
         const [failure] = await Promise.all([
           this.#bootFor(machine),
-          this.#pause(isFirstBoot ? createMs * 0.8 : wakeMs, drive),
+          pause.wait(isFirstBoot ? createMs * 0.8 : wakeMs),
         ]);
         return failure;
       }
       case 'stopping':
-        await Promise.all([this.#putToSleep(machine), this.#pause(sleepMs, drive)]);
+        await Promise.all([this.#putToSleep(machine), pause.wait(sleepMs)]);
         return undefined;
       case 'destroying':
-        for (const listener of this.#listeners) listener.onEnded?.(machine);
-        await Promise.all([this.host.destroy(machine.id), this.#pause(destroyMs, drive)]);
+        this.listeners.ended(machine);
+        await Promise.all([this.host.destroy(machine.id), pause.wait(destroyMs)]);
         return undefined;
       default:
         return undefined;
     }
-  }
-
-  async #pause(ms: number, drive: Drive): Promise<void> {
-    if (ms <= 0 || this.#isClosing) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      drive.interrupt = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    drive.interrupt = () => undefined;
   }
 
   async #bootFor(machine: MachineRecord): Promise<string | undefined> {
@@ -224,7 +184,7 @@ export class Lifecycle {
     if (fault) return fault.message ?? 'runtime did not come up on the host';
     try {
       if (machine.rebootPending) {
-        for (const listener of this.#listeners) listener.onStopping?.(machine, 'cold');
+        this.listeners.stopping(machine, 'cold');
         await this.host.halt(machine.id);
         if (machine.rebootPending === 'graceful') await this.host.snapshot(machine.id);
         else if (this.host.hasSnapshot(machine.id)) await this.host.restoreSnapshot(machine.id);
@@ -257,7 +217,7 @@ export class Lifecycle {
 
   async #putToSleep(machine: MachineRecord): Promise<void> {
     const { sleepMode, sleepSnapshots } = this.settings();
-    for (const listener of this.#listeners) listener.onStopping?.(machine, sleepMode);
+    this.listeners.stopping(machine, sleepMode);
     if (sleepMode === 'warm') {
       this.host.freeze(machine.id);
       this.store.commit({ machine: { ...(this.#get(machine.id) ?? machine), isFrozen: true } });
@@ -271,7 +231,7 @@ export class Lifecycle {
   async #reboot(machineId: string, cause: string, betweenBoots?: () => Promise<void>): Promise<void> {
     const machine = this.#get(machineId);
     if (!machine) return;
-    for (const listener of this.#listeners) listener.onStopping?.(machine, 'cold');
+    this.listeners.stopping(machine, 'cold');
     await this.host.halt(machineId);
     await betweenBoots?.();
     if (machine.phase !== 'running' || this.#isClosing) return;
@@ -297,48 +257,28 @@ export class Lifecycle {
     );
     if (phase === 'running') this.#becomeUsable(machineId);
     if (phase === 'failed' || phase === 'destroyed') {
-      for (const listener of this.#listeners) listener.onEnded?.(moved);
+      this.listeners.ended(moved);
     }
-    this.#notify(moved);
+    this.listeners.changed(moved);
   }
 
   #becomeUsable(machineId: string): void {
     const { routableMs } = this.settings();
     this.#usableAtWallMs.set(machineId, Date.now() + routableMs);
     this.touch(machineId);
-    this.#armAutosleep(machineId);
+    this.#autosleep.arm(machineId);
     const announce = (): void => {
       const machine = this.#get(machineId);
       if (this.#isClosing || !machine || !this.isUsable(machine)) return;
-      for (const listener of this.#listeners) listener.onUsable?.(machine);
+      this.listeners.usable(machine);
     };
     if (routableMs > 0) setTimeout(announce, routableMs + 1).unref();
     else announce();
   }
 
-  /** One alarm per awake machine; activity only moves the figure that the alarm looks at when it rings. */
-  #armAutosleep(machineId: string): void {
-    this.#alarms.get(machineId)?.();
-    this.#alarms.delete(machineId);
-    const machine = this.#get(machineId);
-    if (!machine || machine.phase !== 'running' || machine.autosleepSeconds === 0) return;
-    if (this.isHeldAwake(machineId)) this.touch(machineId);
-    const deadlineMs = (this.#lastActivityMs.get(machineId) ?? 0) + machine.autosleepSeconds * 1_000;
-    if (deadlineMs <= this.store.clock.now()) {
-      if (machine.desiredState === 'running') {
-        this.commitDesired(acceptSleep(machine, this.store.clock.nowIso()), 'autosleep');
-      }
-      return;
-    }
-    this.#alarms.set(
-      machineId,
-      this.store.clock.schedule(deadlineMs, () => this.#armAutosleep(machineId)),
-    );
-  }
-
   /** The idle time of a running machine was changed. */
   rearmAutosleep(machineId: string): void {
-    this.#armAutosleep(machineId);
+    this.#autosleep.arm(machineId);
   }
 
   #lost(machineId: string): void {

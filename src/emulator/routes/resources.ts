@@ -63,7 +63,7 @@ export function registerResourceRoutes(app: FastifyInstance, context: EmulatorCo
   if (rules.hasPorts) kinds.push(PORTS);
   if (rules.hasArtifacts) kinds.push(ARTIFACTS);
   for (const spec of kinds) registerResource(app, context, spec);
-  lifecycle.listen({
+  lifecycle.listeners.add({
     onUsable: (machine) => {
       for (const record of of(context, machine.id)) {
         if (record.status === 'wake_in_progress') context.store.commit({ resource: becomeReady(context, record) });

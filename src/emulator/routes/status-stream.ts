@@ -21,7 +21,7 @@ export function registerStatusStream(app: FastifyInstance, context: EmulatorCont
       out.write(`id: ${eventId}\nevent: status\ndata: ${body}\n\nid: ${eventId}\nevent: bookmark\ndata: {}\n\n`);
       if (hasArrived(current)) stop();
     };
-    const unlisten = context.lifecycle.listen({
+    const unlisten = context.lifecycle.listeners.add({
       onChanged: (changed) => {
         if (changed.id === machine.id) send(changed);
       },

@@ -28,7 +28,7 @@ export class Terminals {
     private readonly settings: () => Settings,
   ) {
     lifecycle.isHeldAwake = (machineId) => this.settings().terminalHoldsAwake && this.#hasAttached(machineId);
-    lifecycle.listen({
+    lifecycle.listeners.add({
       onUsable: (machine) => {
         for (const terminal of this.#of(machine.id))
           if (terminal.status === 'wake_in_progress') this.open(terminal.id, machine.id);
