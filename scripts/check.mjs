@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensure, NEEDS, readTools, runScript } from './setup/index.mjs';
 import { ROOT } from './setup/paths.mjs';
@@ -16,6 +16,8 @@ const bin = (/** @type {string} */ name) => join(ROOT, 'node_modules', '.bin', n
 runScript(async () => {
   const { values } = parseArgs({ options: { json: { type: 'string' } } });
   await ensure({ tools: NEEDS.check, build: false });
+  const compose = String(readTools().dockerCompose);
+  const subcommand = basename(compose) === 'docker' ? ['compose'] : [];
   /** @type {[name: string, command: string, ...args: string[]][]} */
   const checks = [
     ['format', bin('prettier'), '--check', '.'],
@@ -25,7 +27,7 @@ runScript(async () => {
     ['dependency rules', bin('depcruise'), 'src', '--config', '.dependency-cruiser.cjs'],
     ['unused code', bin('knip'), '--no-progress'],
     // By profile, so that the emulator's part is looked at too.
-    ['compose file', String(readTools().dockerCompose), '--profile', 'emulator', 'config', '-q'],
+    ['compose file', compose, ...subcommand, '--profile', 'emulator', 'config', '-q'],
   ];
   const failed = [];
   for (const [name, command, ...args] of checks) {

@@ -3,6 +3,6 @@ import { ensure, NEEDS, runScript } from './setup/index.mjs';
 import { say } from './setup/say.mjs';
 
 runScript(async () => {
-  await ensure({ tools: NEEDS.test });
+  await ensure({ tools: NEEDS.all });
   say('Everything is set up.');
 });

@@ -9,7 +9,7 @@ import { dependencies } from './dependencies.mjs';
 import { withSetupLock } from './lock.mjs';
 import { CACHE } from './paths.mjs';
 import { ensurePythonEnvironments } from './python.mjs';
-import { say, SetupError } from './say.mjs';
+import { findProgram, say, SetupError, tryRun } from './say.mjs';
 import { ensureProgram } from './system-package.mjs';
 import { ensureTemporal } from './temporal.mjs';
 
@@ -27,12 +27,14 @@ const tools = {
       debianPackage: 'chromium',
       purpose: 'the browser test',
     }),
-  dockerCompose: () =>
-    ensureProgram({
-      names: ['docker-compose'],
-      debianPackage: 'docker-compose',
-      purpose: 'the check of docker-compose.yml',
-    }),
+  /** `docker-compose`, or a `docker` that has it built in. */
+  dockerCompose: () => {
+    const docker = findProgram('docker');
+    if (findProgram('docker-compose') === undefined && docker && tryRun(docker, ['compose', 'version']).ok)
+      return docker;
+    const purpose = 'the check of docker-compose.yml';
+    return ensureProgram({ names: ['docker-compose'], debianPackage: 'docker-compose', purpose });
+  },
   python: ensurePythonEnvironments,
 };
 
@@ -42,7 +44,8 @@ export const NEEDS = /** @type {const} */ ({
   emulator: ['bwrap'],
   run: ['temporal', 'bwrap'],
   check: ['dockerCompose'],
-  test: ['temporal', 'bwrap', 'chromium', 'dockerCompose', 'python'],
+  test: ['temporal', 'bwrap', 'chromium', 'python'],
+  all: ['temporal', 'bwrap', 'chromium', 'dockerCompose', 'python'],
 });
 
 /**
@@ -58,11 +61,19 @@ export async function ensure({ tools: needed, build: needsBuild = true }) {
   await withSetupLock(async () => {
     if (!dependencies.isReady()) dependencies.make();
     if (needsBuild && !build.isReady()) await build.make();
+    // All that a person has to install is told at once.
+    const problems = [];
     for (const name of needed.filter((tool) => !hasTool(readTools()[tool]))) {
-      const found = await tools[name]();
-      mkdirSync(CACHE, { recursive: true });
-      writeFileSync(TOOLS, `${JSON.stringify({ ...readTools(), [name]: found }, null, 2)}\n`);
+      try {
+        const found = await tools[name]();
+        mkdirSync(CACHE, { recursive: true });
+        writeFileSync(TOOLS, `${JSON.stringify({ ...readTools(), [name]: found }, null, 2)}\n`);
+      } catch (error) {
+        if (!(error instanceof SetupError)) throw error;
+        problems.push(error.message);
+      }
     }
+    if (problems.length > 0) throw new SetupError(problems.join('\n'), 'Nothing was started.');
   });
 }
 
