@@ -92,6 +92,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     }
     const row: AttachableRow = { ...machine, machineId: machine.machineId };
     return deps.keepAwake.during(
+      laneRun().workflowId,
       () => row.machineId,
       () => onMachine(deps, row, { boot: 'known' }, (held) => runOn(held, input, begun, report)),
     );

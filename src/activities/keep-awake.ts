@@ -1,6 +1,6 @@
 /**
- * Touches machines whose provider would put them to sleep by itself while an agent step runs (APIs without an autosleep
- * setting). Background processes do not count as activity there, a no-op execution does.
+ * Touches machines whose provider would put them to sleep by itself while agent steps run (APIs without an autosleep setting).
+ * Background processes do not count as activity there, a no-op execution does.
  */
 import type { MachineProvider } from '../machines/provider.js';
 import type { ActivityLog } from './context.js';
@@ -8,10 +8,14 @@ import { toLogged } from './failure.js';
 
 export interface KeepAwake {
   /**
-   * Touches the machine every so often while `work` runs. `target` names it each time: undefined where it is not awake, since a
-   * touch would wake it.
+   * Touches the machine every so often while `work` runs, and on from one work to the next of the same lane. `target` names the
+   * machine each time: undefined where it is not awake, since a touch would wake it.
    */
-  during<T>(target: () => Promise<string | undefined> | string | undefined, work: () => Promise<T>): Promise<T>;
+  during<T>(
+    workflowId: string,
+    target: () => Promise<string | undefined> | string | undefined,
+    work: () => Promise<T>,
+  ): Promise<T>;
 }
 
 export function createKeepAwake(options: {
@@ -21,36 +25,51 @@ export function createKeepAwake(options: {
   log: ActivityLog;
 }): KeepAwake {
   const { machines, intervalMs, newKey } = options;
+  /** performance.now() of each lane's last touch, or of its first work since; the oldest first. */
+  const touchedAtMs = new Map<string, number>();
 
-  async function touch(machineId: string, signal: AbortSignal): Promise<void> {
+  function note(workflowId: string): number {
+    const nowMs = performance.now();
+    touchedAtMs.delete(workflowId);
+    touchedAtMs.set(workflowId, nowMs);
+    for (const [lane, atMs] of touchedAtMs) {
+      if (atMs > nowMs - 2 * intervalMs) break;
+      touchedAtMs.delete(lane); // Its machine is left alone by now.
+    }
+    return nowMs;
+  }
+
+  async function touch(target: () => Promise<string | undefined> | string | undefined, signal: AbortSignal) {
+    await machines.settle(signal);
+    const machineId = machines.takesAutosleep ? undefined : await target();
+    if (machineId === undefined || signal.aborted) return;
     const request = { argv: ['/bin/true'], timeoutMs: intervalMs };
     await machines.execute(machineId, request, { idempotencyKey: newKey(), signal });
   }
 
   return {
-    async during(target, work) {
+    async during(workflowId, target, work) {
       const ended = new AbortController();
-      let isTouching = false;
-      const timer = setInterval(() => {
-        if (isTouching) return;
-        isTouching = true;
-        const look = async (): Promise<void> => {
-          await machines.settle(ended.signal);
-          if (machines.takesAutosleep) return clearInterval(timer);
-          const machineId = await target();
-          if (machineId !== undefined && !ended.signal.aborted) await touch(machineId, ended.signal);
-        };
-        look()
-          .catch((error: unknown) => {
-            // The step itself finds out what is wrong with the machine.
-            if (!ended.signal.aborted) options.log.warn({ err: toLogged(error) }, 'touching a machine failed');
-          })
-          .finally(() => (isTouching = false));
-      }, intervalMs);
+      let timer: NodeJS.Timeout | undefined;
+      const plan = (delayMs: number): void => {
+        timer = setTimeout(() => {
+          note(workflowId);
+          touch(target, ended.signal)
+            .catch((error: unknown) => {
+              // The step itself finds out what is wrong with the machine.
+              if (!ended.signal.aborted) options.log.warn({ err: toLogged(error) }, 'touching a machine failed');
+            })
+            .finally(() => {
+              if (!ended.signal.aborted) plan(intervalMs);
+            });
+        }, delayMs);
+      };
+      const lastMs = touchedAtMs.get(workflowId) ?? note(workflowId);
+      plan(Math.max(0, lastMs + intervalMs - performance.now()));
       try {
         return await work();
       } finally {
-        clearInterval(timer);
+        clearTimeout(timer);
         ended.abort(new DOMException('the step is over', 'AbortError'));
       }
     },

@@ -32,17 +32,17 @@ const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends
 export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<ThinkResult> {
   async function ask(input: StepInput, userId: string): Promise<ChatAnswer> {
     const { store, contextBytesMax: bytesMax } = deps;
-    const [turns, machine] = await Promise.all([
+    const [{ turns, omitsEarlier }, machine] = await Promise.all([
       loadConversation(store, { turnKey: input.turnKey, turnsMax: CONTEXT_TURNS_MAX, bytesMax }),
       getMachine(store, { userId }),
     ]);
     const systemPrompt = deps.systemPrompt.render(factsOf(userId, machine));
-    const messages = buildContext({ systemPrompt, turns, bytesMax });
+    const messages = buildContext({ systemPrompt, turns, omitsEarlier, bytesMax });
     const awake = async (): Promise<string | undefined> => {
       const row = await getMachine(store, { userId });
       return row?.phase === 'ready' ? (row.machineId ?? undefined) : undefined;
     };
-    const answer = await deps.keepAwake.during(awake, () =>
+    const answer = await deps.keepAwake.during(laneRun().workflowId, awake, () =>
       deps.model.complete({ messages, tools: toolDefinitions, signal: cancellationSignal() }),
     );
     if (answer.content.trim() === '' && answer.toolCalls.length === 0 && answer.finish !== 'refused') {

@@ -35,8 +35,8 @@ export const STEP_HEARTBEAT_TIMEOUT_MS = 5_000;
 export const TOOL_CALLS_PER_STEP_MAX = 16;
 /** Tool calls of one step that are kept at all; what an answer holds beyond is left out of the record. */
 export const TOOL_CALLS_KEPT_MAX = 64;
-/** Arguments of one tool call, as JSON text. */
-export const TOOL_ARGUMENTS_BYTES_MAX = 256 * 1024;
+/** Arguments of one tool call, as JSON text; below MODEL_ANSWER_BYTES_MAX, so that the model is told rather than cut short. */
+export const TOOL_ARGUMENTS_BYTES_MAX = 128 * 1024;
 /** A command's time limit: default and ceiling. The turn's own deadline ends it earlier. */
 export const COMMAND_TIMEOUT_MS_DEFAULT = 120_000;
 export const COMMAND_TIMEOUT_MS_MAX = 30 * 60_000;

@@ -22,6 +22,8 @@ export interface ContextRequest {
   readonly systemPrompt: string;
   /** Oldest first; the last one is the current turn. */
   readonly turns: readonly ContextTurn[];
+  /** There are turns before these, which is said as of those left out here. */
+  readonly omitsEarlier?: boolean;
   readonly bytesMax: number;
 }
 
@@ -42,9 +44,12 @@ export function buildContext(request: ContextRequest): ChatMessage[] {
   const current = turns.at(-1) ?? [];
   const earlier = turns.slice(0, -1);
 
+  const isFirstKnown = request.omitsEarlier !== true;
+  const noteOf = (droppedTurns: number): ChatMessage =>
+    noteMessage(droppedTurnsText(isFirstKnown ? droppedTurns : undefined));
   const build = (kept: readonly Block[][], droppedTurns: number, blocks: readonly Block[]): ChatMessage[] => [
     system,
-    ...(droppedTurns === 0 ? [] : [noteMessage(droppedTurnsText(droppedTurns))]),
+    ...(droppedTurns === 0 && isFirstKnown ? [] : [noteOf(droppedTurns)]),
     ...kept.flat().flatMap((block) => block.messages),
     ...blocks.flatMap((block) => block.messages),
   ];
@@ -52,7 +57,7 @@ export function buildContext(request: ContextRequest): ChatMessage[] {
   const bytesOfTurns = earlier.map((turn) => contextBytes(turn.flatMap((block) => block.messages)));
   let used = contextBytes(build([], 0, current));
   let first = earlier.length;
-  const noteBytes = contextBytes([noteMessage(droppedTurnsText(earlier.length))]);
+  const noteBytes = isFirstKnown ? contextBytes([noteOf(earlier.length)]) : 0;
   while (first > 0 && used + bytesOfTurns[first - 1]! + (first > 1 ? noteBytes : 0) <= request.bytesMax) {
     first -= 1;
     used += bytesOfTurns[first]!;
@@ -144,9 +149,12 @@ function shortenArguments(json: string, bytesMax: number): string {
   return bytes <= bytesMax ? json : JSON.stringify({ left_out: `${bytes} bytes of arguments` });
 }
 
-function droppedTurnsText(count: number): string {
+/** `count` undefined: there are more than are known here. */
+function droppedTurnsText(count: number | undefined): string {
   const turns =
-    count === 1 ? 'The oldest turn of this conversation is' : `The ${count} oldest turns of this conversation are`;
+    count === 1
+      ? 'The oldest turn of this conversation is'
+      : `The ${count === undefined ? '' : `${count} `}oldest turns of this conversation are`;
   return `${turns} left out here, for want of room. Files in the home directory are as they were left.`;
 }
 

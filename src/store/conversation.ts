@@ -19,6 +19,13 @@ export interface TranscriptTurn {
   readonly entries: readonly TranscriptEntry[];
 }
 
+export interface Conversation {
+  /** Oldest first; the last one is the turn that was asked for. */
+  readonly turns: readonly TranscriptTurn[];
+  /** There are earlier turns, which are not among them. */
+  readonly omitsEarlier: boolean;
+}
+
 /** What the model is told of a call that has nothing to show. */
 const NEVER_RAN = '(not run: the turn ended first)';
 const NO_OUTCOME = '(its outcome is not known: the turn ended first)';
@@ -37,7 +44,7 @@ const selectRecent = statement(
        and t.position <= (select position from turns where turn_key = $1::bigint)
        and t.position > (select position from turns where turn_key = $1::bigint) - $4::bigint
        and t.started_at is not null
-     order by t.position desc limit $2
+     order by t.position desc limit $2::bigint + 1
    ), sized as (
      select recent.*,
        (select coalesce(sum(octet_length(text)), 0) from transcript where turn_key = recent.turn_key)
@@ -45,9 +52,11 @@ const selectRecent = statement(
           from tool_calls where turn_key = recent.turn_key) as bytes
      from recent
    ), counted as (
-     select sized.*, sum(bytes) over (order by position desc) as bytes_from_here from sized
+     select sized.*, sum(bytes) over (order by position desc) as bytes_from_here, row_number() over (order by position desc) as place
+     from sized
    )
-   select user_id, turn_key::text, turn_id from counted where bytes_from_here <= $3 or is_this order by position`,
+   select user_id, turn_key::text, turn_id, (select count(*) from counted) as seen
+   from counted where place <= $2::bigint and (bytes_from_here <= $3 or is_this) order by position`,
 );
 // Turns run one after the other, so their entries follow each other; notes of no turn belong to the turn that follows them.
 const selectEntries = statement(
@@ -69,6 +78,13 @@ const selectCalls = statement(
    order by tool_calls.turn_key, step, index`,
 );
 
+interface RecentRow {
+  user_id: string;
+  turn_key: string;
+  turn_id: string;
+  /** Turns looked at: more than there are rows where some did not fit. */
+  seen: number;
+}
 interface EntryRow {
   turn_key: string | null;
   step: number | null;
@@ -93,10 +109,10 @@ interface CallRow {
 export async function loadConversation(
   store: Queryable,
   options: { readonly turnKey: string; readonly turnsMax: number; readonly bytesMax: number },
-): Promise<TranscriptTurn[]> {
+): Promise<Conversation> {
   const { turnKey, turnsMax, bytesMax } = options;
   const values = [turnKey, turnsMax, bytesMax, turnsMax * POSITIONS_PER_TURN];
-  const recent = await store.query<{ user_id: string; turn_key: string; turn_id: string }>(selectRecent, values);
+  const recent = await store.query<RecentRow>(selectRecent, values);
   const [oldest] = recent.rows;
   if (oldest === undefined) throw new InnkeeperError('TURN_UNKNOWN', 'There is no such turn, or it has not begun.');
   const keys = recent.rows.map((row) => row.turn_key);
@@ -117,7 +133,8 @@ export async function loadConversation(
     waiting = [];
   }
   entriesOf.get(turnKey)?.push(...waiting);
-  return recent.rows.map((row) => ({ turnId: row.turn_id, entries: entriesOf.get(row.turn_key) ?? [] }));
+  const turns = recent.rows.map((row) => ({ turnId: row.turn_id, entries: entriesOf.get(row.turn_key) ?? [] }));
+  return { turns, omitsEarlier: oldest.seen > turns.length };
 }
 
 function answerOf(row: EntryRow, callsOf: ReadonlyMap<string, readonly CallRow[]>): TranscriptEntry[] {

@@ -14,8 +14,13 @@ beforeAll(async () => {
 });
 afterAll(() => test.close());
 
-const load = (turn: OpenTurn, more: { turnsMax?: number; bytesMax?: number } = {}) =>
+interface Bounds {
+  turnsMax?: number;
+  bytesMax?: number;
+}
+const loadAll = (turn: OpenTurn, more: Bounds = {}) =>
   loadConversation(test.store, { turnKey: turn.turnKey, turnsMax: 100, bytesMax: 1_000_000, ...more });
+const load = async (turn: OpenTurn, more: Bounds = {}) => (await loadAll(turn, more)).turns;
 const note = (userId: string, turnKey: string | null, said: string) =>
   withTransaction(test.store, (tx) => addNote(tx, { userId, turnKey, text: said }));
 
@@ -82,12 +87,16 @@ describe('loadConversation', () => {
     for (const id of ['t1', 't2', 't3']) await talk(lane, id, 'x'.repeat(92)); // 100 bytes a turn with its answer
     const turn = await lane.run('t4', 'y'.repeat(100));
     await lane.admit('t5');
-    const ids = async (more: object) => (await load(turn, more)).map(({ turnId }) => turnId);
-    expect(await ids({})).toEqual(['t1', 't2', 't3', 't4']);
-    expect(await ids({ turnsMax: 2 })).toEqual(['t3', 't4']);
-    expect(await ids({ bytesMax: 300 })).toEqual(['t2', 't3', 't4']);
-    expect(await ids({ bytesMax: 299 })).toEqual(['t3', 't4']);
-    expect(await ids({ bytesMax: 1 })).toEqual(['t4']);
+    const ids = async (more: Bounds) => {
+      const { turns, omitsEarlier } = await loadAll(turn, more);
+      return [omitsEarlier, ...turns.map(({ turnId }) => turnId)];
+    };
+    expect(await ids({})).toEqual([false, 't1', 't2', 't3', 't4']);
+    expect(await ids({ turnsMax: 4 })).toEqual([false, 't1', 't2', 't3', 't4']);
+    expect(await ids({ turnsMax: 2 })).toEqual([true, 't3', 't4']);
+    expect(await ids({ bytesMax: 300 })).toEqual([true, 't2', 't3', 't4']);
+    expect(await ids({ bytesMax: 299 })).toEqual([true, 't3', 't4']);
+    expect(await ids({ bytesMax: 1 })).toEqual([true, 't4']);
   });
 
   it('leaves out notes of turns that are left out', async () => {

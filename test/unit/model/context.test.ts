@@ -226,4 +226,14 @@ describe('a transcript with gaps', () => {
     const messages = buildContext({ systemPrompt: system, turns: list, bytesMax: 100_000 });
     expect(messages.map((message) => message.role)).toEqual(['system', 'user', 'assistant', 'tool', 'user']);
   });
+
+  test('turns that were not even read are said to be left out', () => {
+    const one: ContextTurn = { turnId: '1', entries: [{ kind: 'user', text: 'go' }] };
+    const messages = buildContext({ systemPrompt: system, turns: [one], omitsEarlier: true, bytesMax: 100_000 });
+    expect(messages.map(({ content }) => content)).toEqual([
+      system,
+      expect.stringContaining('The oldest turns of this conversation are left out here'),
+      'go',
+    ]);
+  });
 });
