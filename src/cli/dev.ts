@@ -51,7 +51,7 @@ export function addDev(program: Command): void {
 }
 
 async function runDev(options: DevOptions): Promise<void> {
-  const userId = parseUserId(options.user ?? userInfo().username);
+  const userId = parseUserId(options.user ?? ownName());
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
   const stack = createStack({
     dataDir: options.data,
@@ -113,4 +113,12 @@ function welcome(running: RunningStack, options: DevOptions): string {
     ['Machines', running.emulator === undefined ? machines : `${machines} (local emulator, ${options.profile})`],
     ['State, logs', `${options.data}, ${options.data}/logs`],
   ]);
+}
+
+function ownName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return 'me'; // A container may run as a user without a name.
+  }
 }
