@@ -5,6 +5,7 @@
 import { scaled, type Benchmark } from './benchmark.js';
 import { samplePairs } from './pairs.js';
 import { withRig } from './rig.js';
+import { describeStages, type SeenTurn } from './stages.js';
 import { summarize, toText } from './statistics.js';
 
 const PAIRS = 200;
@@ -25,24 +26,27 @@ export const firstByte: Benchmark = {
   run: (context) =>
     withRig(context, { modelDelayMs: 0 }, async (rig) => {
       const session = await rig.handler.createSession();
-      const toResult: number[] = [];
+      const turns: SeenTurn[] = [];
       const baseline = async (): Promise<number> => {
         const calledAt = Date.now();
         return stampOf(await rig.handler.handle(session, PROMPT)) - calledAt;
       };
       const subject = async (): Promise<number> => {
         const calledAt = Date.now();
-        const { answer } = await rig.runTurn('guest', PROMPT);
-        toResult.push(Date.now() - calledAt);
-        return stampOf(answer) - calledAt;
+        const { answer, turnId } = await rig.runTurn('guest', PROMPT);
+        const seen = { turnId, calledAt, resultAt: Date.now(), commandAt: stampOf(answer) };
+        turns.push(seen);
+        return seen.commandAt - calledAt;
       };
       await samplePairs(10, { baseline, subject });
-      toResult.length = 0;
+      turns.length = 0;
       const pairs = await samplePairs(scaled(context, PAIRS), { baseline, subject });
       const first = summarize(pairs.map((pair) => pair.subject));
       context.say(`durable, ms    ${toText(first)}`);
       context.say(`bare, ms       ${toText(summarize(pairs.map((pair) => pair.baseline)))}`);
-      context.say(`to the result  ${toText(summarize(toResult))}`);
+      context.say(`to the result  ${toText(summarize(turns.map((seen) => seen.resultAt - seen.calledAt)))}`);
+      context.say('Where the time goes (medians of the stages, and their running sum):');
+      for (const line of await describeStages(rig, 'guest', turns)) context.say(`  ${line}`);
       return { p50_ms: first.p50, p95_ms: first.p95 };
     }),
 };

@@ -73,9 +73,15 @@ export interface LaneActivities {
 
 export type TurnOutcome = 'completed' | 'failed' | 'cancelled';
 
-export type ThinkResult =
-  | { readonly kind: 'calls'; readonly calls: readonly CallRef[] }
-  | { readonly kind: 'closed'; readonly outcome: TurnOutcome; readonly code: ErrorCode | null };
+export type ThinkResult = { readonly kind: 'calls'; readonly calls: readonly CallRef[] } | ClosedTurn;
+
+export interface ClosedTurn {
+  readonly kind: 'closed';
+  readonly outcome: TurnOutcome;
+  readonly code: ErrorCode | null;
+  /** No other turn waited when this one was closed; absent: not known. */
+  readonly isQueueEmpty?: true;
+}
 
 export type CallOutcome = 'exited' | 'signalled' | 'timed_out' | 'cancelled' | 'interrupted' | 'unknown' | 'invalid';
 

@@ -111,6 +111,11 @@ const answerStep = statement(
    )
    select (select count(*) from answered) as answered, (select count(*) from calls) as calls`,
 );
+// Under the user's row lock, as every admission is: what it does not see is signalled later.
+const selectQueue = statement(
+  'select_queue',
+  `select not exists (select from turns where user_id = $1 and state = 'queued') as is_empty`,
+);
 const selectStep = statement(
   'select_step',
   `select s.try, s.answered_at is not null as is_answered,
@@ -148,9 +153,12 @@ export function storeAnswer(store: Store, options: StoreAnswerOptions): Promise<
     }
     const { outcome, code } = options.close;
     const text = outcome === 'completed' ? { answer: answer.text } : {};
-    const isClosed = await closeTurn(tx, { user, turnKey, outcome, code, ...text });
+    const [isClosed, queue] = await Promise.all([
+      closeTurn(tx, { user, turnKey, outcome, code, ...text }),
+      tx.query<{ is_empty: boolean }>(selectQueue, [user.userId]),
+    ]);
     if (!isClosed) throw new Error('a running turn could not be closed under its own lock');
-    return { kind: 'closed', outcome, code };
+    return { kind: 'closed', outcome, code, ...(one(queue).is_empty ? { isQueueEmpty: true } : {}) };
   });
 }
 

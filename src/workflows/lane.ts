@@ -147,7 +147,8 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     ended = undefined;
     running = undefined;
     data.lastActivityAtMs = Date.now();
-    inbox.mustLook = true;
+    // Whoever closed the turn has looked: where nothing waited then, only a signal since asks for another look.
+    if (end.kind !== 'closed' || end.isQueueEmpty !== true) inbox.mustLook = true;
     if (end.kind === 'left_open') {
       data.lastErrorCode = end.code;
       contactAgain();

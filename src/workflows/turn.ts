@@ -3,7 +3,7 @@
  * so a turn may be suspended between two steps and taken up by the lane's next run.
  */
 import { CancellationScope } from '@temporalio/workflow';
-import type { CallRef, OpenTurn, TurnOutcome } from '../contracts/activities.js';
+import type { CallRef, ClosedTurn, OpenTurn } from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { codeOf } from './failures.js';
 import type { Ensured, LaneMachine } from './machine.js';
@@ -11,7 +11,7 @@ import { untilStored } from './pause.js';
 import * as steps from './steps.js';
 
 export type TurnEnd =
-  | { readonly kind: 'closed'; readonly outcome: TurnOutcome; readonly code: ErrorCode | null }
+  | ClosedTurn
   /** Between two steps, because this run's history is long enough. */
   | { readonly kind: 'suspended' }
   /** This run no longer owns the lane, or it is being cancelled: the turn stays open. */
@@ -150,7 +150,7 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     for (;;) {
       if (calls === null) {
         const thought = await steps.think(turn, step);
-        if (thought.kind === 'closed') return { kind: 'closed', outcome: thought.outcome, code: thought.code };
+        if (thought.kind === 'closed') return thought;
         calls = thought.calls;
       }
       await actAll(calls);
