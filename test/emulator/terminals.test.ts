@@ -149,10 +149,10 @@ describe('a terminal', () => {
     const first = await new TerminalSocket(String(terminal['stream_url'])).opened();
     first.typeJ('touch /tmp/lost\n');
     expect(await first.closes()).toBe(1011);
-    await emulator.fault('terminal-drop', { closeCode: 1006, at: 'after', afterBytes: 1 });
-    const second = new TerminalSocket(String(terminal['stream_url']));
-    await second.opened();
-    second.socket.send(JSON.stringify({ type: 'input', data: Buffer.from('touch /tmp/done\n').toString('base64') }));
+    // More output than the prompt and the echo make: the drop comes while the command writes.
+    await emulator.fault('terminal-drop', { closeCode: 1006, at: 'after', afterBytes: 3_000 });
+    const second = await new TerminalSocket(String(terminal['stream_url'])).opened();
+    second.typeJ('touch /tmp/done; head -c 9000 /dev/zero | tr "\\0" x\n');
     expect(await second.closes()).toBe(1006);
     await waitFor('the input arrived', async () =>
       (await emulator.shell(id, 'ls /tmp/done /tmp/lost')).includes('/tmp/done\n'),
