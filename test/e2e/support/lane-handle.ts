@@ -5,8 +5,8 @@ import { laneWorkflowId } from '../../../src/contracts/ids.js';
 export interface Lanes {
   readonly client: Client;
   of(userId: string): WorkflowHandle;
-  /** Ids of all runs of the user's lane, oldest first. */
-  runs(userId: string): Promise<string[]>;
+  /** All runs of the user's lane, oldest first. */
+  runs(userId: string): Promise<{ readonly runId: string; readonly startTime: Date }[]>;
   close(): Promise<void>;
 }
 
@@ -20,9 +20,7 @@ export async function openLanes(address: string): Promise<Lanes> {
       const found: { runId: string; startTime: Date }[] = [];
       for await (const run of client.workflow.list({ query: `WorkflowId = "${laneWorkflowId(userId)}"` }))
         found.push(run);
-      return found
-        .toSorted((one, other) => one.startTime.getTime() - other.startTime.getTime())
-        .map((run) => run.runId);
+      return found.toSorted((one, other) => one.startTime.getTime() - other.startTime.getTime());
     },
     close: () => connection.close(),
   };
