@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
+import { openChildList, type ChildList } from '../../src/dev/child-list.js';
+import type { OnSpawn } from '../../src/dev/process.js';
 import { readTools } from '../../src/dev/paths.js';
 import { LOOPBACK, pickFreePort, pickFreePorts } from '../../src/dev/ports.js';
 import { startPostgres, type RunningPostgres } from '../../src/dev/postgres.js';
@@ -61,11 +63,15 @@ function sharedServers(folder: string): {
   let postgres: Promise<RunningPostgres> | undefined;
   let temporal: Promise<RunningTemporal> | undefined;
   let databases = 0;
+  // Its watchdog ends the servers of a run that is killed; it is part of the build, as is all that tests start as processes.
+  let children: ChildList | undefined;
+  const onSpawn: OnSpawn = (child) => (children ??= openChildList(join(folder, 'children.json'))).add(child);
   // One clone at a time: Postgres refuses to copy a database that anybody is connected to.
   let cloning: Promise<unknown> = Promise.resolve();
 
   const startDatabaseServer = async (): Promise<RunningPostgres> => {
-    const running = await startPostgres({ dataDir: folder, port: await pickFreePort(), durable: false });
+    const where = { dataDir: folder, port: await pickFreePort() };
+    const running = await startPostgres({ ...where, durable: false, onSpawn });
     await query(running.url, `create database ${TEMPLATE}`);
     await migrateTemplate(withDatabase(running.url, TEMPLATE));
     return running;
@@ -74,7 +80,7 @@ function sharedServers(folder: string): {
     const [port = 0, uiPort = 0] = await pickFreePorts(2);
     const executable = readTools().temporal;
     if (executable === undefined) throw new Error('the Temporal CLI is missing: type `npm run setup`');
-    return await startTemporal({ executable, dataDir: folder, port, uiPort });
+    return await startTemporal({ executable, dataDir: folder, port, uiPort, onSpawn });
   };
   return {
     temporal: async () => {
@@ -93,6 +99,7 @@ function sharedServers(folder: string): {
       // One that failed to start was reported to the file that asked, and has stopped itself.
       await (await temporal?.catch(() => undefined))?.stop();
       await (await postgres?.catch(() => undefined))?.stop();
+      await children?.clear();
     },
   };
 }
