@@ -25,8 +25,8 @@ export const IDLE_MS_MAX = 7 * 24 * 3_600_000;
 
 /** A lane continues as new at about this many events: replaying 1,000 takes about half a second (measured, SDK 1.24). */
 export const HISTORY_EVENTS_MAX = 1_000;
-/** Pause of a lane after an error that repeating at once would only repeat. */
-export const LANE_RETRY_MS = 5_000;
+/** First pause of a lane after an error that repeating at once would only repeat; later ones are longer. */
+export const LANE_RETRY_MS = 1_000;
 
 /** Heartbeat timeout of every agent step: a killed worker costs this much, then the step is tried again. */
 export const STEP_HEARTBEAT_TIMEOUT_MS = 5_000;

@@ -5,16 +5,14 @@ import { COMMAND_TIMEOUT_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from '../contracts/
 
 /**
  * Postgres-only steps, a few milliseconds each, idempotent: local activities save a round trip to the server.
- * Ten seconds an attempt: past that the connection is dead, another one is better. Twenty seconds in all: while a local activity
- * is tried again the lane hears no signal and cannot roll over, so with Postgres away the lane itself pauses and repeats
- * (pause.ts). Failures that repeating cannot mend are thrown non-retryable by the activity. No backoff reaches the threshold
- * from which the SDK would set a timer of its own, which would carry no summary.
+ * Five seconds an attempt: past that the connection is dead, another one is better. Four attempts within a second: a longer
+ * absence is waited for by the lane's own pauses (pause.ts), since a local activity that is tried again holds the workflow task:
+ * the lane would hear no signal, a worker could not drain, and no limit in time ends it (scheduleToCloseTimeout is not
+ * observed between local attempts: measured, SDK 1.24). Failures that repeating cannot mend are thrown non-retryable.
  */
 export const storeOptions: LocalActivityOptions = {
-  startToCloseTimeout: '10s',
-  scheduleToCloseTimeout: '20s',
-  localRetryThreshold: '20s',
-  retry: { initialInterval: '50ms', backoffCoefficient: 2, maximumInterval: '5s' },
+  startToCloseTimeout: '5s',
+  retry: { initialInterval: '50ms', backoffCoefficient: 3, maximumInterval: '1s', maximumAttempts: 4 },
 };
 
 /**

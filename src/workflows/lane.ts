@@ -158,7 +158,10 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     if (end.kind === 'closed') {
       data.turnCount += 1;
       data.lastTurnAtMs = Date.now();
-      data.lastErrorCode = end.outcome === 'failed' ? end.code : null;
+      // MACHINE_UNAVAILABLE only says that there was none: why is what the machine's own activity left here.
+      if (end.code !== 'MACHINE_UNAVAILABLE' || data.lastErrorCode === null) {
+        data.lastErrorCode = end.outcome === 'failed' ? end.code : null;
+      }
     }
     board.publish(state());
   }

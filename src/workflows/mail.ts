@@ -15,7 +15,7 @@ export interface Mail {
   readonly isBusy: boolean;
 }
 
-/** A note that Postgres refuses for good so many times, over about eight minutes, is given up, so that those behind it get through. */
+/** A note that Postgres refuses for good so many times, over about six minutes, is given up, so that those behind it get through. */
 const NOTE_TRIES_MAX = 12;
 
 export function createMail(inbox: Inbox, bell: Bell): Mail {

@@ -5,7 +5,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode } 
 import { laneWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
 import { waitFor } from '../../support/wait-for.js';
-import { readHistory, type HistoryEvent } from './history.js';
+import { nameOf, readHistory, type HistoryEvent } from './history.js';
 import { LaneRecord, type TurnRecord } from './lane-record.js';
 import { createScriptedActivities } from './scripted-activities.js';
 
@@ -38,6 +38,10 @@ export interface TestLane {
   /** Waits until no turn runs or waits, and the lane has taken note of it. */
   rests(): Promise<LaneState>;
   events(runId?: string): Promise<HistoryEvent[]>;
+  /** Run ids of every run of this lane, in order. */
+  allRuns(): Promise<string[]>;
+  /** Waits until no workflow task of the newest run is due or under way. */
+  settles(): Promise<void>;
   /** Events of every run from the one given on, along continue-as-new. */
   chain(firstRunId: string): Promise<HistoryEvent[][]>;
 }
@@ -55,8 +59,12 @@ export interface LaneHarness {
 
 let harnesses = 0;
 
-export async function startLaneHarness(address: string): Promise<LaneHarness> {
-  const taskQueue = `lanes-${process.pid}-${(harnesses += 1)}`;
+export async function startLaneHarness(
+  address: string,
+  options: { readonly taskQueue?: string; readonly identity?: string } = {},
+): Promise<LaneHarness> {
+  harnesses += 1;
+  const { taskQueue = `lanes-${process.pid}-${harnesses}`, identity = 'test' } = options;
   const records = new Map<string, LaneRecord>();
   if (harnesses === 1) Runtime.install({ logger: new DefaultLogger('ERROR') });
   const [connection, native, workflowBundle] = await Promise.all([
@@ -64,10 +72,11 @@ export async function startLaneHarness(address: string): Promise<LaneHarness> {
     NativeConnection.connect({ address }),
     bundleWorkflows(),
   ]);
-  const client = new Client({ connection });
+  const client = new Client({ connection, identity });
   const worker = await Worker.create({
     connection: native,
     taskQueue,
+    identity,
     workflowBundle,
     activities: createScriptedActivities((workflowId) => records.get(workflowId)),
     stickyQueueScheduleToStartTimeout: '3s',
@@ -123,6 +132,12 @@ function createTestLane(parts: {
 }): TestLane {
   const { client, taskQueue, workflowId, record } = parts;
   const handle = client.workflow.getHandle(workflowId);
+  /** First runs: of a start, a signal-with-start, or a reset. */
+  const roots: string[] = [];
+  const noteRoot = (runId: string): string => {
+    if (!roots.includes(runId)) roots.push(runId);
+    return runId;
+  };
 
   async function send(signal: string, ...signalArgs: unknown[]): Promise<string> {
     const started = await client.workflow.signalWithStart(USER_MACHINE_WORKFLOW, {
@@ -131,7 +146,7 @@ function createTestLane(parts: {
       signal,
       signalArgs,
     });
-    return started.signaledRunId;
+    return noteRoot(started.signaledRunId);
   }
   const reaches = (what: string, condition: (now: LaneState) => boolean): Promise<LaneState> =>
     waitFor(what, async () => {
@@ -151,7 +166,7 @@ function createTestLane(parts: {
     async start(...args) {
       record.userState = 'active';
       const started = await client.workflow.start(USER_MACHINE_WORKFLOW, { workflowId, taskQueue, args });
-      return started.firstExecutionRunId;
+      return noteRoot(started.firstExecutionRunId);
     },
     async submit(turnId, plan) {
       const turn = record.admit(turnId, plan);
@@ -174,6 +189,24 @@ function createTestLane(parts: {
           executions.every(({ isOver }) => isOver)
         );
       }),
+    async allRuns() {
+      const known = [...roots, (await handle.describe()).runId];
+      const runIds: string[] = [];
+      for (let runId = known.shift(); runId !== undefined; runId = known.shift()) {
+        if (runIds.includes(runId)) continue;
+        runIds.push(runId);
+        const next = (await events(runId)).at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+        if (next) known.unshift(next);
+      }
+      return runIds;
+    },
+    async settles() {
+      await waitFor('the end of the last task', async () => {
+        const last = (await events()).findLast((event) => nameOf(event).startsWith('workflowTask'));
+        const { pendingWorkflowTask } = (await handle.describe()).raw;
+        return last !== undefined && !pendingWorkflowTask;
+      });
+    },
     async chain(firstRunId) {
       const runs: HistoryEvent[][] = [];
       for (let runId: string | null | undefined = firstRunId; runId;) {
