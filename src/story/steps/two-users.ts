@@ -18,7 +18,7 @@ export const twoUsers: Step<Story> = {
   number: 5,
   title: 'A second user: two machines, two worlds',
   async run(story, journal) {
-    const { provider, database, client, users, canaries } = story;
+    const { database, client, users, canaries } = story;
     const sinceMs = await beginningMs(story);
     const { homePath } = await machineOf(story, users.ada);
     journal.show('ada looks around, and stays busy with a long command');
