@@ -140,7 +140,12 @@ export class RunnerCaller {
         machineId,
         {
           argv: [
-            ...['/bin/bash', '-c', `exec bash ${runner.path} "$@"`, 'innkeeper'],
+            ...[
+              '/bin/bash',
+              '-c',
+              `[ -f ${runner.path} ] || exit ${EXIT_NOT_FOUND}; exec env --default-signal bash ${runner.path} "$@"`,
+              'innkeeper',
+            ],
             ...['once', this.tag, ownerNonce, String(attachment), String(options.waitMs)],
           ],
           stdin: line.toString('utf8').replace(/^\n/, ''),

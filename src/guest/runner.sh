@@ -90,7 +90,7 @@ if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
 fi
 
 # ---------------------------------------------------------------- shared
-export LC_ALL=C
+LC_ALL=C
 unset -v TMOUT BASH_ENV ENV IFS
 set -f
 HOME=${HOME:-~}
@@ -275,28 +275,20 @@ end_session() {
   done
 }
 
-# Settles command $1 without a result, for reason $2. The caller holds its lock.
-settle() {
-  local id=$1 began
-  local -A R=()
-  if [[ $2 == runner_died ]] && read_record "$JOURNAL/$id.started"; then
-    end_session "${R[sid]}" "${R[sidstart]}" 0 KILL
-    now_ms; began=$NOW
-    while [[ -e /proc/${R[capper]:-none} ]] && ((NOW - began < 500)); do pause 0.01; now_ms; done
-  fi
-  measure "$id" "${R[headmax]:-65536}" "${R[tailmax]:-65536}" now
-  #@ before-void
-  write_record "$JOURNAL/$id.void" "reason=$2 total=$TOTAL head=$HEADN tail=$TAILN kept=$KEPT"
-}
-
 # ---------------------------------------------------------------- run: the runner proper
-# Input: one line "id hash attachment owner", then, from the command's shell, how it ended. Started in a session of its own, and
-# prepared as far as can be before it knows its command, so that a command starts within a few milliseconds.
-run_command() {
-  local id hash attachment owner go leader spec started tick=0.1 mark= status signal= exit= timedout=0 stopped=0
+# Started in a session of its own. It runs one command after the other, and is prepared for each as far as can be before it knows
+# it, so that a command starts within a few milliseconds. Input: a line "@id hash attachment owner" for each command, then how the
+# command's shell ended. It ends with its input, and where a command's output outlives it.
+run() {
   trap '' HUP INT QUIT TERM PIPE TSTP
   cd /
   close_inherited
+  exec 6<&0 0</dev/null # the input, out of the way of redirections
+  while run_command; do :; done
+}
+
+run_command() {
+  local id hash attachment owner go tell leader spec started tick=0.1 mark= status signal= exit= timedout=0 stopped=0
 
   # The capper: keeps the command's output, in segments. It outlives the command where background processes still write.
   coproc CAP { IFS= read -r id || exit; exec split -b "$SEGMENT_BYTES" -a 7 -d - "$JOURNAL/$id.out."; } 2>/dev/null
@@ -304,37 +296,31 @@ run_command() {
   exec 8>&"${CAP[1]}" 7<&"${CAP[0]}"
   exec {CAP[1]}>&- {CAP[0]}<&-
 
-  # The command's shell, in a session of its own: stdin is a pipe until it may begin, then /dev/null. Signals are reset, since
-  # this shell ignores them, and what is ignored stays so in a child.
-  local environment=("HOME=$HOME" "PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
-    "USER=${USER:-root}" "LOGNAME=${LOGNAME:-${USER:-root}}" SHELL=/bin/bash "LANG=${LANG:-C.UTF-8}" TERM=dumb
-    PAGER=cat GIT_PAGER=cat MANPAGER=cat SYSTEMD_PAGER=cat GIT_TERMINAL_PROMPT=0 DEBIAN_FRONTEND=noninteractive
-    PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1)
-  local name
-  for name in TZ http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR \
-    NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE PIP_INDEX_URL NPM_CONFIG_REGISTRY; do
-    [[ -n ${!name-} ]] && environment+=("$name=${!name}")
-  done
-  exec {go}> >(exec 7<&- >&8 2>&8 8>&- env -i --default-signal "${environment[@]}" setsid bash -c "$SHELL_CODE" bash "$RUNNER")
+  # The command's shell, in a session of its own: stdin is a pipe until it may begin, then /dev/null.
+  exec {go}> >(
+    exec 6<&- 7<&- >&8 2>&8 8>&-
+    trap - HUP INT QUIT TERM PIPE TSTP
+    unset -v SHLVL OLDPWD
+    exec setsid bash -c "$SHELL_CODE" bash "$RUNNER"
+  )
   leader=$!
 
-  IFS=' ' read -r id hash attachment owner || exit 0
-  # From here on the input carries the end of the command. It stays open, and out of the way of redirections.
-  exec 6<&0 0</dev/null
-  exec {tell}>/proc/self/fd/6
+  IFS= read -r id <&6 || return
+  IFS=' ' read -r id hash attachment owner _ <<<"${id##*@}"
+  exec {tell}>/proc/self/fd/6 # from here on the input carries the end of the command, and stays open
   #@ assigned
   printf '%s\n' "$id" >&8
   exec 8>&-
 
-  take_lock "$id" || exit 0
+  take_lock "$id" || return
   #@ locked
-  [[ -e $JOURNAL/$id.void || -e $JOURNAL/$id.result || -e $JOURNAL/$id.started ]] && exit 0
+  [[ -e $JOURNAL/$id.void || -e $JOURNAL/$id.result || -e $JOURNAL/$id.started ]] && return 1
   mapfile -t spec 2>/dev/null <"$JOURNAL/$id.spec"
-  [[ ${spec[4]-} == end && ${spec[0]} == "$hash" ]] || exit 0
-  check_owner "$owner" "$attachment" || exit 0
+  [[ ${spec[4]-} == end && ${spec[0]} == "$hash" ]] || return
+  check_owner "$owner" "$attachment" || return
   local limits=(${spec[1]})
 
-  read_stat "$leader" || exit 0
+  read_stat "$leader" || return
   now_ms; started=$NOW
   printf 'boot=%s sid=%s sidstart=%s runner=%s capper=%s at=%s headmax=%s tailmax=%s attachment=%s end\n' "$BOOT" "$leader" \
     "${F[19]}" "$BASHPID" "$capper" "$started" "${limits[1]}" "${limits[2]}" "$attachment" >"$JOURNAL/$id.started"
@@ -344,7 +330,7 @@ run_command() {
   #@ started
   [[ -n ${spec[2]} ]] && printf '%b\n' "${spec[2]}" >>"$HOME/.bash_history"
 
-  local contexts=() context=1
+  local contexts=() context=1 name
   set +f; contexts=("$BASE/context"/*); set -f
   [[ -e ${contexts[-1]} ]] && name=${contexts[-1]##*/} && context=$((10#${name%%-*} + 1))
   printf -v context '%s/context/%010d-%s' "$BASE" "$context" "$id"
@@ -405,11 +391,16 @@ total=$TOTAL head=$HEADN tail=$TAILN hash=$HASH kept=$KEPT"
   ((${#contexts[@]} > 12)) && rm -f "${contexts[@]:0:${#contexts[@]}-4}"
   set +f; spec=("$JOURNAL/$id".out.*); set -f
   [[ $KEPT == "$id.kept" ]] && ((drained)) && rm -f "${spec[@]}"
-  ((drained)) && exit 0
+  exec {tell}>&-
+  if ((drained)); then
+    wait "$capper"
+    exec 7<&-
+    return 0
+  fi
   # Background processes still write: keep the disk from filling, without a lock, until the last of them is gone.
-  exec 6<&- {tell}>&-
+  exec 6<&-
   while read -r -t 2 -n 1 -u 7 _ || (($? > 128)); do drop_middle "$id"; done
-  exit 0
+  return 1
 }
 
 # Writes a mark into the output of command $1 (capper $2) and waits until it is through -> limit: bytes ahead of it.
@@ -460,7 +451,26 @@ check_owner() {
   if (($2 < highest)); then REFUSAL=fenced; return 1; fi
 }
 
+if [[ $1 == run ]]; then # what follows is not even read by a runner
+  run
+  exit
+fi
+
 # ---------------------------------------------------------------- verbs
+# Settles command $1 without a result, for reason $2. The caller holds its lock.
+settle() {
+  local id=$1 began
+  local -A R=()
+  if [[ $2 == runner_died ]] && read_record "$JOURNAL/$id.started"; then
+    end_session "${R[sid]}" "${R[sidstart]}" 0 KILL
+    now_ms; began=$NOW
+    while [[ -e /proc/${R[capper]:-none} ]] && ((NOW - began < 500)); do pause 0.01; now_ms; done
+  fi
+  measure "$id" "${R[headmax]:-65536}" "${R[tailmax]:-65536}" now
+  #@ before-void
+  write_record "$JOURNAL/$id.void" "reason=$2 total=$TOTAL head=$HEADN tail=$TAILN kept=$KEPT"
+}
+
 # Frame: \036 tag kind id meta… body=N enc=E \037 body \035 tag \n. Only the length tells where the body ends.
 emit() { printf '\036%s %s %s %s body=0 enc=raw \037\035%s\n' "$TAG" "$1" "$2" "$3" "$TAG"; }
 
@@ -534,12 +544,16 @@ answer() {
 }
 
 declare -A WATCHED=() STOPPING=()
-SPARE= SPARE_PID=
+# The runner at hand: its input and pid, and the command it has been given, if any.
+SPARE= SPARE_PID= SPARE_ID=
 
 start_spare() {
-  exec {SPARE}> >(exec setsid bash "$RUNNER" run >/dev/null 2>&1)
-  SPARE_PID=$!
+  [[ -n $SPARE ]] && exec {SPARE}>&- # it ends after the command that it has
+  exec {SPARE}> >(trap - PIPE; exec setsid bash "$RUNNER" run >/dev/null 2>&1)
+  SPARE_PID=$! SPARE_ID=
 }
+
+has_spare() { [[ -n $SPARE && -z $SPARE_ID ]] && kill -0 "$SPARE_PID" 2>/dev/null; }
 
 # run: id hash boot timeoutMs head tail graceMs history script
 verb_run() {
@@ -564,10 +578,9 @@ verb_run() {
 }
 
 submit() {
-  [[ -n $SPARE ]] && kill -0 "$SPARE_PID" 2>/dev/null || start_spare
-  printf '%s %s %s %s\n' "$1" "$2" "$ATTACHMENT" "$OWNER" >&"$SPARE"
-  exec {SPARE}>&-
-  SPARE=
+  has_spare || start_spare
+  printf '@%s %s %s %s\n' "$1" "$2" "$ATTACHMENT" "$OWNER" >&"$SPARE"
+  SPARE_ID=$1
 }
 
 # status: id boot encoding (raw, b64, or none: the record without the output)
@@ -641,6 +654,7 @@ look_around() {
     look "$id"
     case $STATE in
       result | void)
+        [[ $SPARE_ID == "$id" ]] && SPARE_ID=
         emit_record "$STATE" "$id"
         unset -v "WATCHED[$id]"
         ;;
@@ -657,7 +671,7 @@ look_around() {
     emit_record "stopped-$STATE" "$id"
     unset -v "STOPPING[$id]"
   done
-  [[ -n $SPARE ]] || start_spare
+  [[ -n $SPARE_ID ]] || has_spare || start_spare
 }
 
 # One line: tag, byte count, fields separated by \037 (the last is a dot), tag -> FIELDS. Anything else is noise, or torn, and will
@@ -729,11 +743,25 @@ prune() {
   done < <(cd "$JOURNAL" && set +f && ls -1tr -- *.spec | head -n -1000)
 }
 
+# What commands inherit: the machine's own settings as far as they matter to any program, and an environment that asks nothing.
+clean_environment() {
+  local name
+  while read -r name; do export -n "$name" 2>/dev/null; done < <(compgen -e)
+  export HOME PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin} USER=${USER:-root}
+  export LOGNAME=${LOGNAME:-$USER} SHELL=/bin/bash LANG=${LANG:-C.UTF-8} TERM=dumb PAGER=cat GIT_PAGER=cat MANPAGER=cat
+  export SYSTEMD_PAGER=cat GIT_TERMINAL_PROMPT=0 DEBIAN_FRONTEND=noninteractive PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+  for name in TZ http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR \
+    NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE PIP_INDEX_URL NPM_CONFIG_REGISTRY; do
+    [[ -n ${!name-} ]] && export "$name"
+  done
+}
+
 # serve TAG OWNER ATTACHMENT IDLE_SECONDS
 serve() {
   TAG=$1 OWNER=$2 ATTACHMENT=$3 ENCODING=raw FENCED=0
   local idle_max=$4 part buffer='' pending=0 quiet=0 tick status
   stty raw -echo
+  clean_environment
   trap '' PIPE
   trap 'pending=1' USR1 # a command is over; no more may be done here, since it may interrupt a read
   say_hello serve || exit 0
@@ -773,6 +801,7 @@ serve() {
 once() {
   TAG=$1 OWNER=$2 ATTACHMENT=$3 FENCED=0
   local wait=$4 line id
+  clean_environment
   trap '' PIPE
   IFS= read -r line
   parse_line "$line" || return
@@ -807,7 +836,6 @@ main() {
   local part=$1
   shift
   case $part in
-    run) run_command ;;
     serve) serve "$@" ;;
     once) once "$@" ;;
   esac

@@ -104,7 +104,7 @@ function greeting(tag: string, runner: RunnerSource, request: AttachRequest): Bu
     throw new InnkeeperError('INVALID_INPUT', 'An owner nonce is letters, digits, dots and dashes.');
   }
   return Buffer.from(
-    ` unset HISTFILE; if [ -f ${runner.path} ]; then exec bash ${runner.path} serve ${words.join(' ')}; ` +
+    ` unset HISTFILE; if [ -f ${runner.path} ]; then exec env --default-signal bash ${runner.path} serve ${words.join(' ')}; ` +
       `else printf '\\036%s missing - body=0 enc=raw \\037\\035%s\\n' ${tag} ${tag}; fi\n`,
   );
 }

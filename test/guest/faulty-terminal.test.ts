@@ -59,11 +59,13 @@ function faultyTerminal(seed: number, hits: Map<string, number>): TerminalFaults
 }
 
 describe('a terminal that cannot be trusted', () => {
+  /** Faults that struck, over all seeds. */
+  const hits = new Map<string, number>();
+
   test.each(SEEDS)(
     'costs time only (seed %i)',
     async (seed) => {
       const host = new AttachedMachine('terminal');
-      const hits = new Map<string, number>();
       try {
         await host.attach();
         host.machine.faults = faultyTerminal(seed, hits);
@@ -78,8 +80,6 @@ describe('a terminal that cannot be trusted', () => {
         }
         const count = readFileSync(join(host.machine.home, 'count'), 'utf8');
         expect(count).toBe(Array.from({ length: COMMANDS }, (_, index) => `${index}\n`).join(''));
-        expect([...hits.keys()].some((key) => key.startsWith('input'))).toBe(true);
-        expect([...hits.keys()].some((key) => key.startsWith('output'))).toBe(true);
       } finally {
         host.machine.faults = {};
         await host.dispose();
@@ -87,6 +87,12 @@ describe('a terminal that cannot be trusted', () => {
     },
     120_000,
   );
+
+  test('faults of most kinds struck, in both directions', () => {
+    for (const direction of ['input', 'output']) {
+      expect(FAULTS.filter((fault) => hits.has(`${direction} ${fault}`)).length).toBeGreaterThanOrEqual(4);
+    }
+  });
 
   test('a copy of a submission that comes after the result starts nothing', async () => {
     const host = new AttachedMachine('terminal');
