@@ -4,6 +4,8 @@ import type { Finding, StepListener, StepResult } from './step.js';
 const COLUMNS_MIN = 60;
 const COLUMNS_MAX = 100;
 const EVIDENCE_CHARACTERS_MAX = 600;
+/** Checks, time and result, with the gaps before them. */
+const TABLE_FIGURE_COLUMNS = 23;
 
 export interface Output {
   write(text: string): unknown;
@@ -36,8 +38,8 @@ export function createPrinter(output: Output): Printer {
     },
     table(results) {
       line('');
-      const titleWidth = width - 22;
-      line(`${'step'.padEnd(titleWidth)}  ${'checks'.padStart(6)}  ${'time'.padStart(5)}  `);
+      const titleWidth = width - TABLE_FIGURE_COLUMNS;
+      line(`${'step'.padEnd(titleWidth)}  ${'checks'.padStart(6)} ${'time'.padStart(6)}`);
       for (const result of results) {
         const held = result.findings.filter(({ holds }) => holds).length;
         const name = cut(`${result.number} ${result.title}`, titleWidth).padEnd(titleWidth);
