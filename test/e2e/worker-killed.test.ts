@@ -6,7 +6,7 @@
  * point (WORKER_FAULT_POINT), or is killed from here while the far side has done its part and has not answered; the second one
  * knows nothing of it. Four points an activity: before its effect, after its effect, after the response, before completion.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callsOf, isAccepted } from '../../src/story/record/provider-record.js';
 import type { Branch } from '../support/stack.js';
 import { waitFor } from '../support/wait-for.js';
@@ -300,6 +300,50 @@ describe.concurrent('a user whose worker is killed while they are destroyed', ()
       );
       expect((await stage.provider.machine(machineId)).phase).toBe('destroyed');
       await expect(submit(scene)).rejects.toMatchObject({ code: 'USER_DESTROYED' });
+    });
+  });
+});
+
+/** Not beside the others: these faults cannot be bound to a machine that does not exist yet. */
+describe('a turn whose worker is killed while the provider has yet to answer', () => {
+  afterEach(async () => {
+    await stage.stack.emulator.call('DELETE', '/_emulator/faults');
+    await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 0 });
+  });
+
+  it('to a create gets the machine that was made', { timeout: CASE_MS }, async () => {
+    await withScene(async (scene) => {
+      const mark = await stage.provider.mark();
+      const fault = { kind: 'delay', at: 'after', delayMs: 3_000, match: { route: 'machines.create' } };
+      await stage.stack.emulator.call('POST', '/_emulator/faults', fault);
+      await scene.startFirst();
+      await submit(scene);
+      await waitFor('a machine is made', async () =>
+        (await stage.provider.ledger(mark)).some(({ kind }) => kind === 'machine.created'),
+      );
+      scene.killFirst();
+      await scene.recover();
+      await expectUndisturbed(scene);
+    });
+  });
+
+  it('to a bootstrap ends undisturbed', { timeout: CASE_MS }, async () => {
+    await withScene(async (scene) => {
+      await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 1_500 });
+      await scene.startFirst();
+      await submit(scene);
+      await waitFor('the bootstrap is asked for, after the probe', async () => {
+        const machine = await stage.database.machine(scene.userId);
+        const entries = await stage.provider.ledger(0);
+        const executions = entries.filter(({ kind, machineId }) => {
+          return kind === 'execution.created' && machineId === machine?.machineId;
+        });
+        return machine?.phase === 'bootstrapping' && executions.length === 2;
+      });
+      scene.killFirst();
+      await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 0 });
+      await scene.recover();
+      await expectUndisturbed(scene);
     });
   });
 });
