@@ -1,6 +1,7 @@
 /** Deleting machines: the ledger keeps a tombstone, and no machine is forgotten before the provider has committed its end. */
 import { InnkeeperError } from '../contracts/errors.js';
 import type { MachineView } from '../contracts/lane-state.js';
+import type { Machine } from '../machines/provider.js';
 import { buryMachine, type MachineRow } from '../store/machines.js';
 import { settleDestroyed, settleOpenTurns } from '../store/user-end.js';
 import { requestDestroy } from '../store/users.js';
@@ -19,8 +20,11 @@ export async function bury(deps: MachineActivityDeps, row: MachineRow, lostReaso
   const { generation } = row;
   const signal = cancellationSignal();
   const machineId = row.machineId ?? (await findCreated(deps, row));
+  // One that failed was looked for thoroughly when that was found out.
+  const find = (id: string): Promise<Machine | undefined> =>
+    row.phase === 'failed' ? machines.find(id, { signal }) : findSurely(deps, id, signal);
   await deps.guests.drop(laneRun().workflowId);
-  const machine = machineId === undefined ? undefined : await findSurely(deps, machineId, signal);
+  const machine = machineId === undefined ? undefined : await find(machineId);
   let existedUntil = transitionOf(undefined);
   if (machineId !== undefined && machine !== undefined && machine.phase !== 'destroying') {
     await withRevision(deps, { kind: 'destroy', generation, machine }, (options) =>

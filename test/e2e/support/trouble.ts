@@ -19,9 +19,16 @@ export async function makeTrouble(stage: Stage, { route, ...fault }: Fault, user
   await stage.stack.emulator.call('POST', '/_emulator/faults', { ...fault, match });
 }
 
-/** Faults that have not struck (often enough): a test that leaves one has tested nothing. */
-export async function unstruck(stage: Stage): Promise<unknown[]> {
-  return (await stage.stack.emulator.get<{ items: unknown[] }>('/_emulator/faults')).items;
+interface AddedFault {
+  readonly kind: string;
+  readonly match: { readonly machineId?: string };
+}
+
+/** Kinds of trouble that have not struck (often enough): a test that leaves one has tested nothing. */
+export async function unstruck(stage: Stage, userId?: string): Promise<string[]> {
+  const machine = userId === undefined ? undefined : await stage.database.machine(userId);
+  const { items } = await stage.stack.emulator.get<{ items: AddedFault[] }>('/_emulator/faults');
+  return items.filter(({ match }) => match.machineId === machine?.machineId).map(({ kind }) => kind);
 }
 
 export async function sleepNow(stage: Stage, userId: string): Promise<void> {
