@@ -30,13 +30,14 @@ export function createEnterMachine(deps: MachineActivityDeps): {
     });
   }
 
+  /** The recipe says by itself who the machine is, and does nothing where its marker is: no need to ask before. */
   async function bootstrap(): Promise<MachineView> {
-    const row = await usableMachine(store);
-    const entered = await enter(row);
-    if (entered.phase === 'ready') return entered;
-    const { generation, machineId } = row;
-    const { missing } = await guest.bootstrap(machineId, { idempotencyKey: newKey(), signal: cancellationSignal() });
-    return movePhase(store, { generation, phase: 'ready', from: ['bootstrapping', 'ready'], fields: { missing } });
+    const { generation, machineId } = await usableMachine(store);
+    const signal = cancellationSignal();
+    const fields = await untilAnswering(deps.polls, signal, () =>
+      guest.bootstrap(machineId, { idempotencyKey: newKey(), signal }),
+    );
+    return movePhase(store, { generation, phase: 'ready', from: ['bootstrapping', 'ready'], fields });
   }
 
   async function wake(): Promise<MachineView> {

@@ -15,18 +15,19 @@ export interface PollSettings {
 }
 
 const FIRST_PAUSE_MS = 20;
-const PAUSE_FACTOR = 1.6;
+/** A pause is this share of what was waited so far: what comes late by it is small beside the wait itself. */
+const PAUSE_SHARE = 1 / 16;
 /** A read may be stale, most of all for a machine that was just made: missing for so long it is gone. */
 const MISSING_MS = 3_000;
 
 /** Growing pauses up to `pollMs`; answers false once `timeoutMs` have passed. */
 function createPauses(settings: PollSettings, timeoutMs: number, signal: AbortSignal): () => Promise<boolean> {
-  const endsAt = Date.now() + timeoutMs;
-  let pause = FIRST_PAUSE_MS;
+  const startedAt = performance.now();
   return async () => {
-    if (Date.now() >= endsAt) return false;
-    await delay(Math.min(pause, settings.pollMs), undefined, { signal });
-    pause *= PAUSE_FACTOR;
+    const waitedMs = performance.now() - startedAt;
+    if (waitedMs >= timeoutMs) return false;
+    const pauseMs = Math.max(FIRST_PAUSE_MS, waitedMs * PAUSE_SHARE);
+    await delay(Math.min(pauseMs, settings.pollMs), undefined, { signal });
     return true;
   };
 }

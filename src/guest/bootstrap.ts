@@ -1,8 +1,8 @@
 /** The two executions that a machine sees before any attachment: the probe, and the bootstrap recipe. */
 import { createHash } from 'node:crypto';
 import { InnkeeperError } from '../contracts/errors.js';
-import type { MachineProvider } from '../machines/provider.js';
-import type { BootstrapReport, GuestProbe } from './guest.js';
+import type { ExecutionResult, MachineProvider } from '../machines/provider.js';
+import type { BootstrapReport, GuestIdentity, GuestProbe } from './guest.js';
 
 const PROBE_TIMEOUT_MS = 20_000;
 /** Refreshing the package lists, and installing: without a network both must give up, not hang. */
@@ -44,11 +44,27 @@ function markers(recipe: BootstrapRecipe): string {
   return `/var/lib/innkeeper/${name} /tmp/.innkeeper-${name}`;
 }
 
+/** Says which boot of which home this is. */
+const IDENTITY_SCRIPT = `read -r boot </proc/sys/kernel/random/boot_id || exit 1
+home=\${HOME:-~}
+printf 'innkeeper-machine %s %s\\n' "$boot" "$(printf %s "$home" | base64 -w 0)"`;
+
 function probeScript(recipe: BootstrapRecipe): string {
-  return `read -r boot </proc/sys/kernel/random/boot_id || exit 1
-home=\${HOME:-~} done=0
+  return `${IDENTITY_SCRIPT}
+done=0
 for marker in ${markers(recipe)}; do [ -f "$marker" ] && done=1; done
-printf 'innkeeper-probe %s %s %s\\n' "$boot" "$done" "$(printf %s "$home" | base64 -w 0)"`;
+printf 'innkeeper-probe %s\\n' "$done"`;
+}
+
+/** @throws InnkeeperError GUEST_UNREACHABLE where the answer makes no sense */
+function identityOf(result: ExecutionResult): GuestIdentity {
+  const match = /^innkeeper-machine (\S+) (\S+)$/m.exec(result.stdout);
+  if (match === null) {
+    throw new InnkeeperError('GUEST_UNREACHABLE', 'The machine ran a command but did not say who it is.', {
+      details: { exitCode: result.exitCode ?? -1 },
+    });
+  }
+  return { bootId: match[1] ?? '', home: Buffer.from(match[2] ?? '', 'base64').toString('utf8') };
 }
 
 /** @throws what `execute` throws; GUEST_UNREACHABLE where the answer makes no sense */
@@ -58,17 +74,10 @@ export async function runProbe(machines: MachineProvider, machineId: string, cal
     { argv: ['/bin/bash', '-c', probeScript(call.recipe)], timeoutMs: PROBE_TIMEOUT_MS },
     { idempotencyKey: call.idempotencyKey, signal: call.signal },
   );
-  const match = /^innkeeper-probe (\S+) ([01]) (\S+)$/m.exec(result.stdout);
-  if (result.exitCode !== 0 || match === null) {
-    throw new InnkeeperError('GUEST_UNREACHABLE', 'The machine ran the probe but did not say who it is.', {
-      details: { exitCode: result.exitCode ?? -1 },
-    });
-  }
-  return {
-    bootId: match[1] ?? '',
-    home: Buffer.from(match[3] ?? '', 'base64').toString('utf8'),
-    isBootstrapped: match[2] === '1',
-  };
+  const identity = identityOf(result);
+  const match = /^innkeeper-probe ([01])$/m.exec(result.stdout);
+  if (match === null) throw new InnkeeperError('GUEST_UNREACHABLE', 'The machine did not answer the probe to its end.');
+  return { ...identity, isBootstrapped: match[1] === '1' };
 }
 
 function bootstrapScript(recipe: BootstrapRecipe): string {
@@ -76,7 +85,8 @@ function bootstrapScript(recipe: BootstrapRecipe): string {
   if (!/^[A-Za-z0-9 :._+-]*$/.test(triples)) {
     throw new InnkeeperError('SETTINGS_INVALID', 'A bootstrap recipe names tools, commands and Debian packages only.');
   }
-  return `exec 3>&1 >/dev/null 2>&1 </dev/null
+  return `${IDENTITY_SCRIPT}
+exec 3>&1 >/dev/null 2>&1 </dev/null
 for marker in ${markers(recipe)}; do
   [ -f "$marker" ] && { printf 'innkeeper-bootstrap %s\\n' "$(cat "$marker")" >&3; exit 0; }
 done
@@ -105,7 +115,7 @@ printf 'innkeeper-bootstrap %s\\n' "$left" >&3`;
 
 /**
  * Runs the recipe. What cannot be installed is reported, never thrown.
- * @throws what `execute` throws
+ * @throws what `execute` throws; GUEST_UNREACHABLE where the answer makes no sense
  */
 export async function runBootstrap(machines: MachineProvider, machineId: string, call: Call): Promise<BootstrapReport> {
   const names = call.recipe.tools.map((tool) => tool.name);
@@ -115,6 +125,7 @@ export async function runBootstrap(machines: MachineProvider, machineId: string,
     { idempotencyKey: call.idempotencyKey, signal: call.signal },
   );
   const match = /^innkeeper-bootstrap(.*)$/m.exec(result.stdout);
-  if (match === null) return { missing: names }; // Cut short: nothing is certain to be there.
-  return { missing: (match[1] ?? '').split(' ').filter((name) => names.includes(name)) };
+  const identity = identityOf(result);
+  if (match === null) return { ...identity, missing: names }; // Cut short: nothing is certain to be there.
+  return { ...identity, missing: (match[1] ?? '').split(' ').filter((name) => names.includes(name)) };
 }

@@ -63,6 +63,14 @@ export interface SubmitOptions {
   readonly onProgress?: (progress: { readonly outputBytes: number }) => void;
 }
 
+export interface StopOptions {
+  readonly signal: AbortSignal;
+  /** Boot id stored at the first submission: under another boot the outcome is unknown, and so recorded. */
+  readonly submittedBootId: string | undefined;
+  /** Gap between INT, TERM and KILL. */
+  readonly graceMs?: number;
+}
+
 /**
  * A worker's exclusive hold on one boot of one machine: its own raw terminal, or executions where there are none. A higher
  * attachment number fences out lower ones.
@@ -83,16 +91,7 @@ export interface GuestAttachment {
    * Makes sure that the command is over and can never start: INT, TERM, KILL with gaps to every process of its session, or a
    * tombstone where it never began. Resolves with what is then on record.
    */
-  stop(
-    cmdId: string,
-    options: {
-      readonly signal: AbortSignal;
-      /** Boot id stored at the first submission: under another boot the outcome is unknown, and so recorded. */
-      readonly submittedBootId: string | undefined;
-      /** Gap between INT, TERM and KILL. */
-      readonly graceMs?: number;
-    },
-  ): Promise<Extract<CommandStatus, { kind: 'finished' | 'void' }>>;
+  stop(cmdId: string, options: StopOptions): Promise<Extract<CommandStatus, { kind: 'finished' | 'void' }>>;
   close(): Promise<void>;
 }
 
@@ -111,7 +110,7 @@ export interface GuestProbe extends GuestIdentity {
   readonly isBootstrapped: boolean;
 }
 
-export interface BootstrapReport {
+export interface BootstrapReport extends GuestIdentity {
   /** Tools that the recipe could not install. */
   readonly missing: readonly string[];
 }
@@ -119,7 +118,10 @@ export interface BootstrapReport {
 export interface Guest {
   /** One no-op execution that proves the machine answers, and says who it is. @throws GUEST_UNREACHABLE, MACHINE_LOST */
   probe(machineId: string, options: { idempotencyKey: string; signal: AbortSignal }): Promise<GuestProbe>;
-  /** Runs the bootstrap recipe: installs only what is missing, leaves its marker. Never throws for what cannot be installed. */
+  /**
+   * Runs the bootstrap recipe: installs only what is missing, leaves its marker. Never throws for what cannot be installed.
+   * @throws GUEST_UNREACHABLE, MACHINE_LOST
+   */
   bootstrap(machineId: string, options: { idempotencyKey: string; signal: AbortSignal }): Promise<BootstrapReport>;
   /** @throws GUEST_UNREACHABLE, MACHINE_LOST, ATTACHMENT_FENCED, GUEST_CONFLICT (owner nonce differs) */
   attach(request: AttachRequest): Promise<GuestAttachment>;

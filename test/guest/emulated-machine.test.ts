@@ -83,11 +83,12 @@ describe.each(KINDS)('a machine of $profile, terminals speak $terminalProtocol',
     const call = () => ({ idempotencyKey: uuidv7(), signal: deadline() });
     const before = await guest.probe(machineId, call());
     expect(before).toMatchObject({ ...attachment.identity, isBootstrapped: false });
-    const { missing } = await guest.bootstrap(machineId, call());
+    const { missing, ...identity } = await guest.bootstrap(machineId, call());
+    expect(identity).toEqual(attachment.identity);
     const known = ['curl', 'git', 'python3-pip', 'nodejs'];
     expect(known).toEqual(expect.arrayContaining([...missing]));
     expect(await guest.probe(machineId, call())).toEqual({ ...before, isBootstrapped: true });
-    expect(await guest.bootstrap(machineId, call())).toEqual({ missing });
+    expect(await guest.bootstrap(machineId, call())).toEqual({ ...identity, missing });
   });
 
   test('commands run, with their context and their true output', async () => {
@@ -110,7 +111,7 @@ describe.each(KINDS)('a machine of $profile, terminals speak $terminalProtocol',
     await waitFor('the command to run', async () =>
       (await run('ls .innkeeper/journal || ls ~/.innkeeper/journal')).includes(`${which.cmdId}.started`),
     );
-    const stopped = finished(await attachment.stop(which.cmdId, { signal: deadline() }));
+    const stopped = finished(await attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() }));
     expect(stopped).toMatchObject({ stopped: true, signal: 'SIGTERM' });
     expect(finished(await waiting)).toEqual(stopped);
     expect(await run('cat /proc/[0-9]*/comm 2>/dev/null | grep -c "^sleep$"')).toBe('0\n');

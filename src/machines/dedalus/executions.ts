@@ -9,9 +9,11 @@ import { toProviderError } from './errors.js';
 import { machinePath } from './machines.js';
 import { isRecord, type ApiRequest, type Transport } from './transport.js';
 
-const POLL_FIRST_MS = 30;
+/** Most commands sent this way take a few milliseconds, and a sleeper's first turn waits for them. */
+const POLL_FIRST_MS = 5;
 const POLL_FACTOR = 1.6;
 const POLL_MAX_MS = 1_000;
+const FAILURE_PAUSE_MS = 30;
 /** Reads that may fail in a row before the whole call does; the execution itself goes on. */
 const POLL_FAILURES_MAX = 5;
 /** Time for waking and queueing on top of the execution's own limit. */
@@ -51,7 +53,7 @@ export function createExecute(parts: {
           (error.code === 'PROVIDER_UNAVAILABLE' || error.code === 'PROVIDER_RATE_LIMITED') &&
           failures < POLL_FAILURES_MAX;
         if (!isPassing) throw error;
-        await wait(error.retryAfterMs ?? Math.min(POLL_MAX_MS, POLL_FIRST_MS * 2 ** failures), signal);
+        await wait(error.retryAfterMs ?? Math.min(POLL_MAX_MS, FAILURE_PAUSE_MS * 2 ** failures), signal);
       }
     }
   }
