@@ -6,7 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { MachineProvider } from '../machines/provider.js';
 import { EXECUTION_MARGIN_MS, EXECUTION_WAITS_MS, TERM_GRACE_MS_DEFAULT } from './bounds.js';
-import type { AttachRequest, GuestAttachment, GuestCommand, GuestIdentity, SubmitOptions } from './guest.js';
+import type {
+  AttachRequest,
+  GuestAttachment,
+  GuestCommand,
+  GuestIdentity,
+  StopOptions,
+  SubmitOptions,
+} from './guest.js';
 import { toFinalStatus, toRefusal, type FinalStatus } from './records.js';
 import { helloLine, partLine, runLine, statusLine, stopLine } from './requests.js';
 import { installRunner, type RunnerSource } from './runner-source.js';
@@ -68,10 +75,10 @@ export class ExecutionAttachment implements GuestAttachment {
     }
   }
 
-  async stop(cmdId: string, options: { signal: AbortSignal; graceMs?: number }): Promise<FinalStatus> {
+  async stop(cmdId: string, options: StopOptions): Promise<FinalStatus> {
     const graceMs = options.graceMs ?? TERM_GRACE_MS_DEFAULT;
     const name = journalName(cmdId);
-    const line = stopLine(this.#caller.tag, name, graceMs);
+    const line = stopLine(this.#caller.tag, name, options);
     for (let mute = 0; mute < MUTE_ANSWERS_MAX; mute += 1) {
       const answer = await this.#ask(name, line, { waitMs: 3 * graceMs, signal: options.signal });
       if (answer?.kind === 'stopped-result') return this.#read(answer, 'result', options.signal);

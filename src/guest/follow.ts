@@ -11,6 +11,9 @@ import type { Frame } from './wire.js';
 /** Times that an output may arrive other than it is stored before the channel counts as broken. */
 const DAMAGED_MAX = 4;
 
+/** Kinds that answer a repair. */
+const REPAIR_ANSWERS: Readonly<Record<string, 'result' | 'void'>> = { result: 'result', void: 'void' };
+
 export interface Question {
   /** Journal name of the command. */
   readonly name: string;
@@ -81,7 +84,7 @@ export function follow(channel: TerminalChannel, question: Question): Promise<Fi
         ask(question.opening);
         return plan();
       }
-      const record = question.answers[frame.kind];
+      const record = question.answers[frame.kind] ?? (damaged > 0 ? REPAIR_ANSWERS[frame.kind] : undefined);
       if (record === undefined) {
         if (!isHeard) delayMs = ASK_FIRST_MS;
         isHeard = true;

@@ -32,8 +32,14 @@ export function partLine(tag: string, name: string, range: { offset: number; byt
   return encodeLine(tag, ['part', name, String(range.offset), String(range.bytes)]);
 }
 
-export function stopLine(tag: string, name: string, graceMs: number): Buffer {
-  return encodeLine(tag, ['stop', name, String(Math.max(0, Math.round(graceMs)))]);
+/** Ends the command, or makes sure that it never starts. */
+export function stopLine(
+  tag: string,
+  name: string,
+  options: { readonly submittedBootId: string | undefined; readonly graceMs?: number },
+): Buffer {
+  const graceMs = Math.max(0, Math.round(options.graceMs ?? TERM_GRACE_MS_DEFAULT));
+  return encodeLine(tag, ['stop', name, options.submittedBootId ?? '-', String(graceMs)]);
 }
 
 export function helloLine(tag: string): Buffer {

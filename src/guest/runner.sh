@@ -602,7 +602,7 @@ verb_part() {
   printf '\035%s\n' "$TAG"
 }
 
-# stop: id graceMs
+# stop: id boot graceMs
 verb_stop() {
   look "$1"
   if [[ $STATE == result || $STATE == void ]] && [[ -e $JOURNAL/$1.stopped || ! -e $JOURNAL/$1.stop ]]; then
@@ -610,14 +610,14 @@ verb_stop() {
     return
   fi
   if [[ -z ${STOPPING[$1]-} ]] || ! kill -0 "${STOPPING[$1]}" 2>/dev/null; then
-    ([[ -n $SPARE ]] && exec {SPARE}>&-; stop_command "$1" "$2"; tell_serve) </dev/null >/dev/null 2>&1 &
+    ([[ -n $SPARE ]] && exec {SPARE}>&-; stop_command "$1" "$2" "$3"; tell_serve) </dev/null >/dev/null 2>&1 &
     STOPPING[$1]=$!
   fi
   emit stopping "$1" ''
 }
 
 stop_command() {
-  local id=$1 grace=$2 tries=0
+  local id=$1 boot=$2 grace=$3 tries=0
   trap '' HUP INT TERM
   : >>"$JOURNAL/$id.stop"
   #@ stop-marked
@@ -628,6 +628,7 @@ stop_command() {
       look "$id"
       if [[ $STATE == started && -n ${R[boot]-} && ${R[boot]} != "$BOOT" ]]; then settle "$id" boot_changed
       elif [[ $STATE == started ]]; then settle "$id" runner_died
+      elif [[ $STATE == absent && $boot != - && $boot != "$BOOT" ]]; then settle "$id" disk_rolled_back
       elif [[ $STATE == absent ]]; then settle "$id" stopped_before_start
       fi
       drop_lock

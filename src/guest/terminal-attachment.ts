@@ -3,9 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { InnkeeperError } from '../contracts/errors.js';
 import { TERMINAL_COLUMNS, TERMINAL_ROWS } from '../contracts/limits.js';
 import type { MachineProvider } from '../machines/provider.js';
-import { HELLO_MAX_MS, HELLO_RESEND_MS, SERVE_IDLE_SECONDS, TERM_GRACE_MS_DEFAULT } from './bounds.js';
+import { HELLO_MAX_MS, HELLO_RESEND_MS, SERVE_IDLE_SECONDS } from './bounds.js';
 import { follow } from './follow.js';
-import type { AttachRequest, GuestAttachment, GuestCommand, GuestIdentity, SubmitOptions } from './guest.js';
+import type {
+  AttachRequest,
+  GuestAttachment,
+  GuestCommand,
+  GuestIdentity,
+  StopOptions,
+  SubmitOptions,
+} from './guest.js';
 import { toRefusal, type FinalStatus } from './records.js';
 import { runLine, statusLine, stopLine } from './requests.js';
 import { installRunner, type RunnerSource } from './runner-source.js';
@@ -41,15 +48,15 @@ export class TerminalAttachment implements GuestAttachment {
     });
   }
 
-  async stop(cmdId: string, options: { signal: AbortSignal; graceMs?: number }): Promise<FinalStatus> {
+  async stop(cmdId: string, options: StopOptions): Promise<FinalStatus> {
     const { tag } = this.#channel;
     const name = journalName(cmdId);
-    const line = stopLine(tag, name, options.graceMs ?? TERM_GRACE_MS_DEFAULT);
+    const line = stopLine(tag, name, options);
     return follow(this.#channel, {
       name,
       opening: line,
       reminder: line,
-      repair: stopLine(tag, name, 0),
+      repair: statusLine(tag, name, this.identity.bootId, 'b64'),
       answers: { 'stopped-result': 'result', 'stopped-void': 'void' },
       signal: options.signal,
     });
@@ -133,8 +140,8 @@ function firstWord(channel: TerminalChannel, line: Buffer, signal: AbortSignal):
     };
     const unlisten = channel.listen((frame) => {
       settle();
-      if (frame === undefined) reject(channel.failure as InnkeeperError);
-      else resolve(frame);
+      if (frame !== undefined) resolve(frame);
+      else reject(channel.failure ?? new InnkeeperError('GUEST_UNREACHABLE', 'The terminal has ended.'));
     });
     if (signal.aborted) return onAbort();
     if (channel.failure !== undefined) {

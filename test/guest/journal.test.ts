@@ -132,10 +132,18 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
   test('stopped before it was ever sent: a late copy of it does not run', async () => {
     const which = command('echo ran >>count');
     const attachment = await host.current();
-    const stopped = await attachment.stop(which.cmdId, { signal: deadline() });
+    const stopped = await attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() });
     expect(stopped).toMatchObject({ kind: 'void', reason: 'stopped_before_start' });
     expect(await submit(which)).toEqual(stopped);
     expect(existsSync(join(host.machine.home, 'count'))).toBe(false);
+  });
+
+  test('stopped under another boot than it was sent to, and not known: unknown', async () => {
+    const which = command('echo ran >>count');
+    const attachment = await host.current();
+    const stopped = await attachment.stop(which.cmdId, { submittedBootId: OTHER_BOOT, signal: deadline() });
+    expect(stopped).toMatchObject({ kind: 'void', reason: 'disk_rolled_back' });
+    expect(await submit(which)).toEqual(stopped);
   });
 
   test('another owner is refused, and so is a lower attachment', async () => {
@@ -158,7 +166,7 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
     await expect(first.run(late, options)).rejects.toMatchObject({
       code: expect.stringMatching(/^(ATTACHMENT_FENCED|GUEST_UNREACHABLE)$/) as string,
     });
-    await expect(first.stop(running.cmdId, { signal: deadline() })).rejects.toMatchObject({
+    await expect(first.stop(running.cmdId, { submittedBootId: undefined, signal: deadline() })).rejects.toMatchObject({
       code: expect.stringMatching(/^(ATTACHMENT_FENCED|GUEST_UNREACHABLE)$/) as string,
     });
     expect(first.isBroken).toBe(true);
@@ -173,7 +181,7 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
       );
       await begin(which);
       const attachment = await host.current();
-      const stopped = finished(await attachment.stop(which.cmdId, { signal: deadline() }));
+      const stopped = finished(await attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() }));
       expect(stopped).toMatchObject({ exitCode: undefined, signal: 'SIGTERM', stopped: true, timedOut: false });
       expect(text(stopped)).toBe('begun\n');
       expect(commandsNamed(host, 'sleep')).toEqual([]);
@@ -186,12 +194,14 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
       );
       await begin(polite);
       const attachment = await host.current();
-      const first = finished(await attachment.stop(polite.cmdId, { signal: deadline() }));
+      const first = finished(await attachment.stop(polite.cmdId, { submittedBootId: undefined, signal: deadline() }));
       expect(first).toMatchObject({ exitCode: 9, stopped: true });
       expect(text(first)).toBe('begun\ncleaned\n');
       const stubborn = command(`exec bash -c 'trap "" INT TERM; echo begun; while :; do sleep 0.05; done'`);
       await begin(stubborn);
-      const second = finished(await attachment.stop(stubborn.cmdId, { signal: deadline(), graceMs: 100 }));
+      const second = finished(
+        await attachment.stop(stubborn.cmdId, { submittedBootId: undefined, signal: deadline(), graceMs: 100 }),
+      );
       expect(second).toMatchObject({ exitCode: undefined, signal: 'SIGKILL', stopped: true });
     });
 
@@ -200,7 +210,7 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
       const attachment = await host.current();
       const waiting = attachment.run(which, { submittedBootId: undefined, signal: deadline() });
       await waitFor('the command to have begun', () => existsSync(file(which, 'started')));
-      const stopped = await attachment.stop(which.cmdId, { signal: deadline() });
+      const stopped = await attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() });
       expect(await waiting).toEqual(stopped);
       expect(finished(stopped).stopped).toBe(true);
     });
@@ -209,7 +219,7 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
       const which = command('echo over');
       const result = await submit(which);
       const attachment = await host.current();
-      expect(await attachment.stop(which.cmdId, { signal: deadline() })).toEqual(result);
+      expect(await attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() })).toEqual(result);
     });
 
     test('works when the command’s own runner is dead', async () => {
@@ -217,7 +227,7 @@ describe.each(CHANNELS)('the lookup table by %s', (channel) => {
       await begin(which);
       process.kill(Number(started(which)['runner']), 'SIGKILL');
       const attachment = await host.attach();
-      const status = await attachment.stop(which.cmdId, { signal: deadline() });
+      const status = await attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() });
       expect(status).toMatchObject({ kind: 'void', reason: 'runner_died' });
       expect(commandsNamed(host, 'sleep')).toEqual([]);
     });

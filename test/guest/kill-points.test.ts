@@ -125,7 +125,9 @@ describe.each(CHANNELS)('kill -9 by %s', (channel) => {
         attachment.run(which, { submittedBootId: undefined, signal: deadline() }),
       );
       await expect.poll(() => timesRun(host), { timeout: 10_000 }).toBe(1);
-      const stopped = await persist(host, (attachment) => attachment.stop(which.cmdId, { signal: deadline() }));
+      const stopped = await persist(host, (attachment) =>
+        attachment.stop(which.cmdId, { submittedBootId: undefined, signal: deadline() }),
+      );
       expect(existsSync(join(host.machine.home, `.died-${point}`))).toBe(true);
       expect(finished(stopped)).toMatchObject({ stopped: true, exitCode: undefined });
       expect(await waiting).toEqual(stopped);

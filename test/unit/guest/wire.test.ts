@@ -16,9 +16,7 @@ function frame(kind: string, body: Buffer, fields = '', tag = TAG): Buffer {
 
 describe('fields', () => {
   test('bash gets back exactly the text', () => {
-    const texts = fc
-      .string({ unit: 'binary', maxLength: 60 })
-      .filter((text) => !text.includes('\0') && text.isWellFormed());
+    const texts = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((text) => !text.includes('\0'));
     const samples = [...fc.sample(texts, 60), 'a\\nb', '\\0101\n', "it's", '\u0001\u007f9', '-n', '%s', ''];
     for (const text of samples) {
       const field = encodeField(text);
