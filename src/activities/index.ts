@@ -12,7 +12,6 @@ import type { LaneActivities, MachineActivities, TurnActivities } from '../contr
 export { createGuests } from './guests.js';
 export { createKeepAwake } from './keep-awake.js';
 export { toLogged } from './failure.js';
-export type { ActivityLog } from './context.js';
 
 export type ActivityDeps = LaneActivityDeps & ThinkDeps & ActDeps & StopDeps & MachineActivityDeps;
 
