@@ -6,8 +6,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient, type ClientOptions, type InnkeeperClient } from '../../src/client.js';
+import { openChildList } from '../../src/dev/child-list.js';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
-import { startProcess, type RunningProcess } from '../../src/dev/process.js';
+import { startProcess, type OnSpawn, type RunningProcess } from '../../src/dev/process.js';
 import { EmulatorAdmin } from './emulator-admin.js';
 import { waitFor } from './wait-for.js';
 
@@ -54,12 +55,17 @@ let branches = 0;
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-stack-'));
-  let emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', 0);
+  // Ends what a killed test run leaves behind.
+  const children = openChildList(join(dataDir, 'children.json'));
+  const onSpawn = children.add;
+  const own = { dataDir, onSpawn, profile: options.profile ?? 'g2' };
+  let emulator = await startEmulatorProcess({ ...own, port: 0 });
   const { ready } = emulator;
-  const branch = openBranch({ ...options, emulator: ready, dataDir });
+  const branch = openBranch({ ...options, emulator: ready, dataDir, onSpawn });
   async function stop(): Promise<void> {
     await branch.stop();
     await emulator.process.stop();
+    await children.clear();
     rmSync(dataDir, { recursive: true, force: true });
   }
   try {
@@ -76,19 +82,25 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     dataDir,
     workers: branch.workers,
     startWorker: branch.startWorker,
-    openBranch: (own = {}) => openBranch({ ...options, ...own, emulator: ready, dataDir }),
+    openBranch: (other = {}) => openBranch({ ...options, ...other, emulator: ready, dataDir, onSpawn }),
     emulatorProcess: () => emulator.process,
     async restartEmulator() {
       emulator.process.signal('SIGKILL');
       await emulator.process.exited;
-      emulator = await startEmulatorProcess(dataDir, options.profile ?? 'g2', Number(new URL(ready.url).port));
+      emulator = await startEmulatorProcess({ ...own, port: Number(new URL(ready.url).port) });
     },
     workerLog: branch.workerLog,
     stop,
   };
 }
 
-function openBranch(options: StackOptions & { readonly emulator: EmulatorReady; readonly dataDir: string }): Branch {
+interface BranchOptions extends StackOptions {
+  readonly emulator: EmulatorReady;
+  readonly dataDir: string;
+  readonly onSpawn: OnSpawn;
+}
+
+function openBranch(options: BranchOptions): Branch {
   const { taskQueue = `innkeeper-${process.pid}-${(branches += 1)}` } = options;
   const { url, apiKey, modelUrl } = options.emulator;
   const workers: RunningProcess[] = [];
@@ -119,6 +131,7 @@ function openBranch(options: StackOptions & { readonly emulator: EmulatorReady; 
         ...env,
       },
       logFile: join(options.dataDir, `${taskQueue}.log`),
+      onSpawn: options.onSpawn,
       onLine: () => (isReady = true),
     });
     workers.push(worker);
@@ -148,11 +161,17 @@ interface EmulatorReady {
   readonly modelUrl: string;
 }
 
-async function startEmulatorProcess(
-  dataDir: string,
-  profile: Profile,
-  port: number,
-): Promise<{ process: RunningProcess; ready: EmulatorReady }> {
+async function startEmulatorProcess({
+  dataDir,
+  profile,
+  port,
+  onSpawn,
+}: {
+  readonly dataDir: string;
+  readonly profile: Profile;
+  readonly port: number;
+  readonly onSpawn: OnSpawn;
+}): Promise<{ process: RunningProcess; ready: EmulatorReady }> {
   let line: string | undefined;
   const emulator = await startProcess({
     label: 'emulator',
@@ -163,6 +182,7 @@ async function startEmulatorProcess(
     ],
     env: { PATH: process.env['PATH'] ?? '' },
     logFile: join(dataDir, 'emulator.log'),
+    onSpawn,
     onLine: (text) => (line ??= text),
   });
   await waitFor('the emulator serves', () => {
