@@ -735,13 +735,14 @@ say_hello() {
 
 # The oldest commands leave the journal once there are many.
 prune() {
-  local specs id
+  local specs id files=()
   set +f; specs=("$JOURNAL"/*.spec); set -f
   ((${#specs[@]} > 2000)) || return
   while IFS= read -r id; do
-    id=${id%.spec}
-    set +f; rm -f "$JOURNAL/$id".*; set -f
+    files+=("$JOURNAL/${id%.spec}".{spec,lock,started,result,void,stop,stopped,kept,out.0000000})
+    ((${#files[@]} > 1000)) && { rm -f -- "${files[@]}"; files=(); }
   done < <(cd "$JOURNAL" && set +f && ls -1tr -- *.spec | head -n -1000)
+  rm -f -- "${files[@]}"
 }
 
 # What commands inherit: the machine's own settings as far as they matter to any program, and an environment that asks nothing.

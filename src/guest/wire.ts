@@ -22,7 +22,7 @@ export interface Frame {
 
 /** The command's name in the journal: its id where that is a safe file name, else a hash of it. */
 export function journalName(cmdId: string): string {
-  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$/.test(cmdId)) return cmdId;
+  if (/^[A-Za-z0-9_][A-Za-z0-9_-]{0,119}$/.test(cmdId)) return cmdId;
   return `sha256-${createHash('sha256').update(cmdId).digest('hex')}`;
 }
 

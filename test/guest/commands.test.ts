@@ -3,7 +3,7 @@
  * the runner or the commands after it, and its record is true. Method: real bash on a machine of plain processes.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { waitFor } from '../support/wait-for.js';
@@ -231,6 +231,27 @@ describe('one attachment', () => {
         if (index % 33 === 0) counts.push(await settledCounts(host));
       }
       for (const count of counts) expect(count).toEqual(counts[0]);
+    } finally {
+      await host.dispose();
+    }
+  });
+
+  test('a long journal loses its oldest commands when a new attachment begins', async () => {
+    const host = new AttachedMachine('terminal');
+    try {
+      await host.run('true');
+      const journal = join(host.machine.home, '.innkeeper/journal');
+      for (let index = 0; index < 2_100; index += 1) {
+        writeFileSync(join(journal, `old${index}.spec`), '');
+        writeFileSync(join(journal, `old${index}.result`), '');
+        utimesSync(join(journal, `old${index}.spec`), 1, index);
+      }
+      await host.attach();
+      const specs = () => readdirSync(journal).filter((name) => name.endsWith('.spec'));
+      await waitFor('the journal to be shortened', () => specs().length <= 1_000);
+      expect(specs()).toContain('old2099.spec');
+      expect(existsSync(join(journal, 'old0.result'))).toBe(false);
+      expect((await host.run('echo fine')).text).toBe('fine\n');
     } finally {
       await host.dispose();
     }

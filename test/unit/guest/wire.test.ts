@@ -38,7 +38,7 @@ describe('fields', () => {
 
   test('names are safe file names, and different ids have different names', () => {
     expect(journalName('turn-1-2')).toBe('turn-1-2');
-    for (const id of ['', '.', '..', '../x', 'a b', '-x', 'a\n', 'ä', 'x'.repeat(121)]) {
+    for (const id of ['', '.', '..', 'a.b', '../x', 'a b', '-x', 'a\n', 'ä', 'x'.repeat(121)]) {
       expect(journalName(id)).toMatch(/^sha256-[0-9a-f]{64}$/);
     }
     expect(journalName('a b')).not.toBe(journalName('a  b'));
