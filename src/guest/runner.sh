@@ -291,7 +291,7 @@ run_command() {
   local id hash attachment owner go tell leader spec started tick=0.1 mark= status signal= exit= timedout=0 stopped=0
 
   # The capper: keeps the command's output, in segments. It outlives the command where background processes still write.
-  coproc CAP { IFS= read -r id || exit; exec split -b "$SEGMENT_BYTES" -a 7 -d - "$JOURNAL/$id.out."; } 2>/dev/null
+  coproc CAP { exec 6<&-; IFS= read -r id || exit; exec split -b "$SEGMENT_BYTES" -a 7 -d - "$JOURNAL/$id.out."; } 2>/dev/null
   local capper=$CAP_PID
   exec 8>&"${CAP[1]}" 7<&"${CAP[0]}"
   exec {CAP[1]}>&- {CAP[0]}<&-
@@ -369,7 +369,9 @@ run_command() {
   if read -r -t 0.05 -n 1 -u 7 _ || (($? > 128)); then
     drained=0 limit=now
     find_mark "$id" "$capper"
+    read -r -t 0.001 -n 1 -u 7 _ || (($? > 128)) || drained=1 # it was only slow to end
   fi
+  ((drained)) || exec 6<&- {tell}>&- # no further command for this runner: it will look after the output
   measure "$id" "${limits[1]}" "${limits[2]}" "$limit"
   hash_kept
 
@@ -391,14 +393,13 @@ total=$TOTAL head=$HEADN tail=$TAILN hash=$HASH kept=$KEPT"
   ((${#contexts[@]} > 12)) && rm -f "${contexts[@]:0:${#contexts[@]}-4}"
   set +f; spec=("$JOURNAL/$id".out.*); set -f
   [[ $KEPT == "$id.kept" ]] && ((drained)) && rm -f "${spec[@]}"
-  exec {tell}>&-
   if ((drained)); then
+    exec {tell}>&-
     wait "$capper"
     exec 7<&-
     return 0
   fi
   # Background processes still write: keep the disk from filling, without a lock, until the last of them is gone.
-  exec 6<&-
   while read -r -t 2 -n 1 -u 7 _ || (($? > 128)); do drop_middle "$id"; done
   return 1
 }
@@ -544,16 +545,18 @@ answer() {
 }
 
 declare -A WATCHED=() STOPPING=()
-# The runner at hand: its input and pid, and the command it has been given, if any.
-SPARE= SPARE_PID= SPARE_ID=
+# The runner at hand: its input and pid, the command that it has been given, if any, and whether it has had one before.
+SPARE= SPARE_PID= SPARE_ID= SPARE_USED=
 
 start_spare() {
   [[ -n $SPARE ]] && exec {SPARE}>&- # it ends after the command that it has
   exec {SPARE}> >(trap - PIPE; exec setsid bash "$RUNNER" run >/dev/null 2>&1)
-  SPARE_PID=$! SPARE_ID=
+  SPARE_PID=$! SPARE_ID= SPARE_USED=
 }
 
-has_spare() { [[ -n $SPARE && -z $SPARE_ID ]] && kill -0 "$SPARE_PID" 2>/dev/null; }
+has_spare() {
+  [[ -n $SPARE && -z $SPARE_ID ]] && kill -0 "$SPARE_PID" 2>/dev/null && [[ -z $SPARE_USED || -e /proc/$SPARE_PID/fd/6 ]]
+}
 
 # run: id hash boot timeoutMs head tail graceMs history script
 verb_run() {
@@ -579,8 +582,11 @@ verb_run() {
 
 submit() {
   has_spare || start_spare
-  printf '@%s %s %s %s\n' "$1" "$2" "$ATTACHMENT" "$OWNER" >&"$SPARE"
-  SPARE_ID=$1
+  if ! printf '@%s %s %s %s\n' "$1" "$2" "$ATTACHMENT" "$OWNER" 2>/dev/null >&"$SPARE"; then
+    start_spare # it died just now
+    printf '@%s %s %s %s\n' "$1" "$2" "$ATTACHMENT" "$OWNER" >&"$SPARE"
+  fi
+  SPARE_ID=$1 SPARE_USED=1
 }
 
 # status: id boot encoding (raw, b64, or none: the record without the output)
