@@ -13,7 +13,7 @@ import { accepted, makeTrouble, mostAlive, ofMachine, sleepNow, unstruck, type F
 
 let stage: Stage;
 let users = 0;
-const newUser = (): string => `user-${(users += 1)}`;
+const newUser = (): string => `trouble-user-${(users += 1)}`;
 
 beforeAll(async () => {
   stage = await openStage({ env: { MACHINE_POLL_MS: '50', MACHINE_REQUEST_TIMEOUT_MS: '1000' } });

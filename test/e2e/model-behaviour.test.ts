@@ -34,7 +34,7 @@ interface Told {
   readonly kinds: string[];
 }
 
-async function tell(prompt: string, userId = `user-${(users += 1)}`, turnId = 'turn'): Promise<Told> {
+async function tell(prompt: string, userId = `model-user-${(users += 1)}`, turnId = 'turn'): Promise<Told> {
   const { lastSeq } = await stage.stack.emulator.get<{ lastSeq: number }>('/_emulator/model/calls?after=99999999');
   await stage.stack.client.submitTurn({ userId, turnId, prompt });
   const turn = await stage.stack.client.turnResult({ userId, turnId, timeoutMs: 60_000 });
@@ -225,14 +225,14 @@ describe('a conversation longer than the context', () => {
       await branch.startWorker();
       const count = 8;
       for (let turn = 0; turn < count; turn += 1) {
-        const of = { userId: 'talker', turnId: `turn-${turn}` };
+        const of = { userId: 'model-talker', turnId: `turn-${turn}` };
         await branch.client.submitTurn({ ...of, prompt: `prompt ${turn} ${'.'.repeat(3_000)}` });
         expect(await branch.client.turnResult({ ...of, timeoutMs: 60_000 })).toMatchObject({ state: 'completed' });
       }
       expect(model.requests).toHaveLength(count);
       const [system, ...said] = model.requests.at(-1)?.messages ?? [];
       expect(system?.role).toBe('system');
-      expect(system?.content).toContain('talker');
+      expect(system?.content).toContain('model-talker');
       const [note, ...kept] = said.map(({ content }) => content ?? '');
       expect(note).toContain('<system-note>\nThe oldest turns of this conversation are left out here');
       // Whole turns, the latest ones: each prompt with its answer, and the last prompt without one.

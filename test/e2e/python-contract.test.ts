@@ -11,7 +11,8 @@ import { waitFor } from '../support/wait-for.js';
 import { openStage, type Stage } from './support/stage.js';
 
 const ENVIRONMENTS = process.env['INNKEEPER_PYTHON_VENV_DIR'] ?? join(PROJECT_ROOT, '.cache', 'python');
-const USER = 'ada';
+/** Lanes of all test files share one Temporal server. */
+const USER = 'ada-by-python';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -23,7 +24,11 @@ afterAll(async () => stage.close());
 function readmeLines(changes: Readonly<Record<string, string>> = {}): string {
   const lines = /```python\n([\s\S]*?)```/.exec(readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8'))?.[1];
   if (lines === undefined) throw new Error('the README shows no Python');
-  const all = { 'task_queue="innkeeper"': `task_queue="${stage.stack.taskQueue}"`, ...changes };
+  const all = {
+    'task_queue="innkeeper"': `task_queue="${stage.stack.taskQueue}"`,
+    'id="user-machine/ada"': `id="user-machine/${USER}"`,
+    ...changes,
+  };
   return Object.entries(all).reduce((text, [from, to]) => {
     if (!text.includes(from)) throw new Error(`the README's Python lacks ${from}`);
     return text.replace(from, to);
