@@ -2,6 +2,7 @@
  * Innkeeper for backends: submit turns, read results, cancel, and steer a user's machine. It needs a Temporal address and a
  * Postgres URL (the role `innkeeper_client` suffices). Every verb commits its intent to Postgres first; the signal only says look.
  */
+import { setMaxListeners } from 'node:events';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import { InnkeeperError } from './contracts/errors.js';
@@ -108,6 +109,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
   const client = new Client({ connection, namespace: temporal.namespace ?? 'default' });
   let listener: TurnListener | undefined;
   const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // One for each result that is waited for: many are no leak.
 
   const laneOf = (userId: string): string => workflowIdOf(userId, options.workflowIdKey);
 

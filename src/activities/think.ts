@@ -7,7 +7,7 @@ import { toolDefinitions } from '../guest/tools.js';
 import type { ChatAnswer, ChatModel } from '../model/chat-model.js';
 import { buildContext } from '../model/context.js';
 import type { SystemPromptTemplate } from '../model/system-prompt.js';
-import { loadConversation } from '../store/conversation.js';
+import { loadConversation, type Conversation } from '../store/conversation.js';
 import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
 import { beginStep, storeAnswer } from '../store/steps.js';
@@ -30,12 +30,9 @@ export interface ThinkDeps {
 const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends here.]';
 
 export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<ThinkResult> {
-  async function ask(input: StepInput, userId: string): Promise<ChatAnswer> {
+  async function ask(userId: string, conversation: Promise<Conversation>): Promise<ChatAnswer> {
     const { store, contextBytesMax: bytesMax } = deps;
-    const [{ turns, omitsEarlier }, machine] = await Promise.all([
-      loadConversation(store, { turnKey: input.turnKey, turnsMax: CONTEXT_TURNS_MAX, bytesMax }),
-      getMachine(store, { userId }),
-    ]);
+    const [{ turns, omitsEarlier }, machine] = await Promise.all([conversation, getMachine(store, { userId })]);
     const systemPrompt = deps.systemPrompt.render(factsOf(userId, machine));
     const messages = buildContext({ systemPrompt, turns, omitsEarlier, bytesMax });
     const awake = async (): Promise<string | undefined> => {
@@ -52,11 +49,15 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
   }
 
   async function think(input: StepInput): Promise<ThinkResult> {
-    const begun = await beginStep(deps.store, { ...laneRun(), turnKey: input.turnKey, step: input.step });
+    const { store, contextBytesMax: bytesMax } = deps;
+    // Read meanwhile: nothing is said in a turn between two of its steps.
+    const conversation = loadConversation(store, { turnKey: input.turnKey, turnsMax: CONTEXT_TURNS_MAX, bytesMax });
+    conversation.catch(() => undefined); // Thrown where it is read; not needed for a step that is over.
+    const begun = await beginStep(store, { ...laneRun(), turnKey: input.turnKey, step: input.step });
     if (begun.kind === 'closed') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
-    const answer = await ask(input, begun.userId);
-    return storeAnswer(deps.store, {
+    const answer = await ask(begun.userId, conversation);
+    return storeAnswer(store, {
       ...laneRun(),
       turnKey: input.turnKey,
       step: input.step,
