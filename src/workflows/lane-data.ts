@@ -48,6 +48,7 @@ export function applySettings(data: LaneData, lane: LaneView): void {
 
 export function applyLane(data: LaneData, lane: LaneView): void {
   applyMachine(data, lane);
+  // Postgres and the lane stamp the same end some milliseconds apart: that is no change.
+  if (data.lastTurnAtMs === null || lane.turnCount !== data.turnCount) data.lastTurnAtMs = lane.lastTurnAtMs;
   applySettings(data, lane);
-  data.lastTurnAtMs = lane.lastTurnAtMs;
 }

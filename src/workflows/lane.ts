@@ -16,6 +16,7 @@ import { createMail } from './mail.js';
 import { createPause, MACHINE_PAUSE_MS_MAX, STORE_PAUSE_MS_MAX } from './pause.js';
 import { createRest } from './rest.js';
 import * as steps from './steps.js';
+import { createStoreSteps } from './store-steps.js';
 import { startTurn, type RunningTurn, type TurnEnd } from './turn.js';
 
 /** `done`: the user is gone. `roll_over`: continue as new. `stay`: wait for the bell. */
@@ -43,7 +44,8 @@ const iso = (ms: number | null): string | null => (ms === null ? null : new Date
 
 export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   const alarm = createAlarm(bell);
-  const mail = createMail(inbox, bell);
+  const store = createStoreSteps();
+  const mail = createMail(inbox, bell, store);
   const board = createBoard(isCarried ? { ...data, lastTurnAt: iso(data.lastTurnAtMs) } : undefined);
   const machine = createLaneMachine(data, bell, {
     onChange: () => board.publish(state()),
@@ -100,7 +102,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     inbox.mustLook = false;
     const isContact = mustContact;
     try {
-      const { lane, turn } = await steps.openNextTurn(isContact);
+      const { lane, turn } = await store.openNextTurn(isContact);
       if (lane.userState === 'unknown') return gone('USER_UNKNOWN');
       if (lane.userState === 'destroyed') return gone('USER_DESTROYED');
       mustContact = false;
@@ -130,6 +132,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   function start(turn: OpenTurn): void {
     const started = startTurn(turn, {
       machine,
+      store,
       stepsMax: data.stepsMax,
       mustRollOver: isHistoryLong,
       generation: () => data.generation,

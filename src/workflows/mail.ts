@@ -4,7 +4,7 @@ import type { Bell } from './bell.js';
 import { codeOf, isPermanent } from './failures.js';
 import { hasNoMail, noteRejection, type Inbox } from './inbox.js';
 import { createPause, STORE_PAUSE_MS_MAX } from './pause.js';
-import * as steps from './steps.js';
+import type { StoreSteps } from './store-steps.js';
 
 export interface Mail {
   /** Begins to deliver if there is anything and nothing is under way. */
@@ -18,7 +18,7 @@ export interface Mail {
 /** A note that Postgres refuses for good so many times, over about six minutes, is given up, so that those behind it get through. */
 const NOTE_TRIES_MAX = 12;
 
-export function createMail(inbox: Inbox, bell: Bell): Mail {
+export function createMail(inbox: Inbox, bell: Bell, store: StoreSteps): Mail {
   let delivering: Promise<void> | undefined;
   let isPaused = false;
   let refusals = 0;
@@ -30,14 +30,14 @@ export function createMail(inbox: Inbox, bell: Bell): Mail {
     const [turnId] = inbox.cancelsToStore;
     const [rejection] = inbox.rejections;
     if (prompt !== undefined) {
-      await steps.admitPrompt(prompt);
+      await store.admitPrompt(prompt);
       inbox.prompts.shift();
       inbox.mustLook = true;
     } else if (turnId !== undefined) {
-      await steps.recordCancel(turnId);
+      await store.recordCancel(turnId);
       inbox.cancelsToStore.shift();
     } else if (rejection !== undefined) {
-      await steps.recordRejection(rejection);
+      await store.recordRejection(rejection);
       inbox.rejections.shift();
     } else {
       return false;

@@ -1,28 +1,16 @@
-/** Calls of activities, each with the options of its kind and a summary for the operator: turn, step and tool, never any text. */
-import { proxyActivities, proxyLocalActivities, type ActivityOptions } from '@temporalio/workflow';
+/** Calls of regular activities (those of Postgres alone are in store-steps.ts), each with the options of its kind and a summary for the operator: turn, step and tool, never any text. */
+import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 import type {
   ActResult,
-  LaneActivities,
   MachineActivities,
-  OpenNextTurnResult,
   OpenTurn,
-  RejectedMessage,
   SleepResult,
   ThinkResult,
   TurnActivities,
 } from '../contracts/activities.js';
-import type { ErrorCode } from '../contracts/errors.js';
 import type { MachineView } from '../contracts/lane-state.js';
-import {
-  actOptions,
-  destroyOptions,
-  machineOptions,
-  stopOptions,
-  storeOptions,
-  thinkOptions,
-} from './activity-options.js';
+import { actOptions, destroyOptions, machineOptions, stopOptions, thinkOptions } from './activity-options.js';
 
-const store = proxyLocalActivities<LaneActivities & Pick<TurnActivities, 'closeTurn'>>(storeOptions);
 const agent = proxyActivities<Pick<TurnActivities, 'think' | 'act' | 'stopCommand'>>(thinkOptions);
 const machine = proxyActivities<MachineActivities>(machineOptions);
 
@@ -34,21 +22,6 @@ const ref = (turn: OpenTurn): { turnKey: string; position: number } => ({
   turnKey: turn.turnKey,
   position: turn.position,
 });
-
-export function openNextTurn(isContact: boolean): Promise<OpenNextTurnResult> {
-  return store.openNextTurn.executeWithOptions({ ...storeOptions, summary: 'open next turn' }, [{ isContact }]);
-}
-export function admitPrompt(message: { turnId: string; prompt: string }): Promise<{ refused: ErrorCode | null }> {
-  return store.admitPrompt.executeWithOptions({ ...storeOptions, summary: 'admit a prompt from a signal' }, [message]);
-}
-export function recordCancel(turnId: string): Promise<void> {
-  return store.recordCancel.executeWithOptions({ ...storeOptions, summary: 'record a cancel' }, [{ turnId }]);
-}
-export function recordRejection(message: RejectedMessage): Promise<void> {
-  return store.recordRejection.executeWithOptions({ ...storeOptions, summary: `record a refusal: ${message.code}` }, [
-    message,
-  ]);
-}
 
 export function think(turn: OpenTurn, step: number): Promise<ThinkResult> {
   const summary = `turn ${turn.position} · step ${step} · think`;
@@ -68,14 +41,6 @@ export function stopCommand(
   const summary = `turn ${turn.position} · stop its commands`;
   return agent.stopCommand.executeWithOptions({ ...options, summary }, [{ ...ref(turn), as }]);
 }
-export function closeTurn(
-  turn: OpenTurn,
-  end: { outcome: 'failed' | 'cancelled'; code: ErrorCode },
-): Promise<{ closed: boolean }> {
-  const summary = `turn ${turn.position} · close: ${end.code}`;
-  return store.closeTurn.executeWithOptions({ ...storeOptions, summary }, [{ ...ref(turn), ...end }]);
-}
-
 export function provisionMachine(): Promise<MachineView> {
   return machine.provisionMachine.executeWithOptions({ ...machineOptions, summary: 'provision machine' }, []);
 }

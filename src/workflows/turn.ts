@@ -9,6 +9,7 @@ import { codeOf } from './failures.js';
 import type { Ensured, LaneMachine } from './machine.js';
 import { untilStored } from './pause.js';
 import * as steps from './steps.js';
+import type { StoreSteps } from './store-steps.js';
 
 export type TurnEnd =
   | ClosedTurn
@@ -30,6 +31,7 @@ export interface RunningTurn {
 
 export interface TurnHost {
   readonly machine: LaneMachine;
+  readonly store: StoreSteps;
   readonly stepsMax: number;
   /** Asked between two steps. */
   mustRollOver(): boolean;
@@ -163,7 +165,7 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
   }
 
   async function close(end: Closing): Promise<TurnEnd> {
-    await untilStored(`turn ${turn.position} · close again after an error`, () => steps.closeTurn(turn, end));
+    await untilStored(`turn ${turn.position} · close again after an error`, () => host.store.closeTurn(turn, end));
     return { kind: 'closed', ...end };
   }
 

@@ -113,8 +113,10 @@ describe('other mail', () => {
     const lane = harness.newLane();
     await lane.send('enqueueTurn', { turnId: 'big', prompt: `secret${'é'.repeat(SIGNAL_PROMPT_BYTES_MAX / 2)}` });
     await lane.send('enqueueTurn', { turnId: 'empty', prompt: ' \n ' });
-    await waitFor('both refusals', () => lane.record.rejections.length === 2);
-    expect(lane.record.rejections.map(({ code }) => code)).toEqual(['PROMPT_TOO_LARGE', 'PROMPT_EMPTY']);
+    // A refusal may be recorded twice, where the server asks for a task of the run to be done once more.
+    const codes = (): Set<string> => new Set(lane.record.rejections.map(({ code }) => code));
+    await waitFor('both refusals', () => codes().size === 2);
+    expect([...codes()]).toEqual(['PROMPT_TOO_LARGE', 'PROMPT_EMPTY']);
     expect(JSON.stringify(lane.record.rejections)).not.toContain('secret');
     await goesOn(lane);
   });

@@ -1,7 +1,14 @@
 /** A worker with the real workflow and scripted activities on the shared Temporal server, and lanes to try it with. */
 import { fileURLToPath } from 'node:url';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  bundleWorkflowCode,
+  type WorkflowBundle,
+} from '@temporalio/worker';
 import { laneWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -40,7 +47,7 @@ export interface TestLane {
   events(runId?: string): Promise<HistoryEvent[]>;
   /** Run ids of every run of this lane, in order. */
   allRuns(): Promise<string[]>;
-  /** Waits until no workflow task of the newest run is due or under way. */
+  /** Waits until no task and no activity of the newest run is due or under way. */
   settles(): Promise<void>;
   /** Events of every run from the one given on, along continue-as-new. */
   chain(firstRunId: string): Promise<HistoryEvent[][]>;
@@ -52,8 +59,12 @@ export interface LaneHarness {
   newLane(settings?: Partial<LaneRecord['settings']>): TestLane;
   /** A lane whose machine is ready and which has nothing to do, one turn being over. */
   warmLane(settings?: Partial<LaneRecord['settings']>): Promise<TestLane>;
-  /** Everything that should not have happened, of every lane. */
+  /** Everything that should not have happened so far, of every lane. */
   violations(): string[];
+  /**
+   * Ends the worker and every lane, then replays all that they did: whatever order things came in, the workflow has to take the same
+   * way again. @throws where it does not
+   */
   close(): Promise<void>;
 }
 
@@ -65,6 +76,7 @@ export async function startLaneHarness(
 ): Promise<LaneHarness> {
   harnesses += 1;
   const { taskQueue = `lanes-${process.pid}-${harnesses}`, identity = 'test' } = options;
+  const lanes: TestLane[] = [];
   const records = new Map<string, LaneRecord>();
   if (harnesses === 1) Runtime.install({ logger: new DefaultLogger('ERROR') });
   const [connection, native, workflowBundle] = await Promise.all([
@@ -90,7 +102,9 @@ export async function startLaneHarness(
     const record = new LaneRecord();
     Object.assign(record.settings, settings);
     records.set(workflowId, record);
-    return createTestLane({ client, taskQueue, workflowId, record });
+    const lane = createTestLane({ client, taskQueue, workflowId, record });
+    lanes.push(lane);
+    return lane;
   }
 
   return {
@@ -109,20 +123,33 @@ export async function startLaneHarness(
       // The worker first: a lane that is terminated in mid task would leave it with an answer that nobody takes.
       worker.shutdown();
       await running;
-      const ids = [...records.keys()];
-      await Promise.all(
-        // A lane that has ended by itself has nothing to terminate.
-        ids.map((id) =>
-          client.workflow
-            .getHandle(id)
-            .terminate('test is over')
-            .catch(() => undefined),
-        ),
-      );
+      // A lane that has ended by itself has nothing to terminate.
+      await Promise.all(lanes.map(({ handle }) => handle.terminate('test is over').catch(() => undefined)));
+      await replayAll(workflowBundle, lanes, client);
       await Promise.all([connection.close(), native.close()]);
     },
   };
 }
+
+async function replayAll(workflowBundle: WorkflowBundle, lanes: readonly TestLane[], client: Client): Promise<void> {
+  const histories: { workflowId: string; history: History }[] = [];
+  for (const { workflowId, allRuns } of lanes) {
+    for (const runId of await allRuns()) {
+      const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+      // A run that ended before its first task did nothing that could be replayed.
+      const isTasked = (history.events ?? []).some((event) => nameOf(event) === 'workflowTaskCompleted');
+      if (isTasked) histories.push({ workflowId, history });
+    }
+  }
+  const refused: string[] = [];
+  for await (const { error, workflowId } of Worker.runReplayHistories({ workflowBundle }, histories)) {
+    if (error !== undefined) refused.push(`${workflowId}: ${error.message}`);
+  }
+  if (refused.length > 0)
+    throw new Error(`of ${histories.length} histories these do not replay: ${refused.join('; ')}`);
+}
+
+type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
 
 function createTestLane(parts: {
   client: Client;
@@ -190,7 +217,9 @@ function createTestLane(parts: {
         );
       }),
     async allRuns() {
-      const known = [...roots, (await handle.describe()).runId];
+      // A lane that never ran cannot be described.
+      const newest = await handle.describe().catch(() => undefined);
+      const known = newest === undefined ? [] : [...roots, newest.runId];
       const runIds: string[] = [];
       for (let runId = known.shift(); runId !== undefined; runId = known.shift()) {
         if (runIds.includes(runId)) continue;
@@ -201,10 +230,11 @@ function createTestLane(parts: {
       return runIds;
     },
     async settles() {
-      await waitFor('the end of the last task', async () => {
-        const last = (await events()).findLast((event) => nameOf(event).startsWith('workflowTask'));
-        const { pendingWorkflowTask } = (await handle.describe()).raw;
-        return last !== undefined && !pendingWorkflowTask;
+      await waitFor('a run in which nothing is under way', async () => {
+        const { runId, raw, status } = await handle.describe();
+        if (status.name !== 'RUNNING') return true;
+        const isTasked = (await events(runId)).some((event) => nameOf(event) === 'workflowTaskCompleted');
+        return isTasked && !raw.pendingWorkflowTask && (raw.pendingActivities ?? []).length === 0;
       });
     },
     async chain(firstRunId) {

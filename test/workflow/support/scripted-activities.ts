@@ -17,6 +17,7 @@ import type { LanePhase } from '../../../src/contracts/lane-state.js';
 import type { ActivityName, CallRecord, Execution, LaneRecord, TurnRecord } from './lane-record.js';
 
 const HEARTBEAT_MS = 500;
+const STOP_POLL_MS = 5;
 
 /** Of these only one at a time may run for a lane. */
 const AGENT: ReadonlySet<ActivityName> = new Set(['think', 'act']);
@@ -166,15 +167,15 @@ function forbidCompany(record: LaneRecord, next: Execution): void {
   if (clash !== undefined) throw violate(record, `${next.name} beside ${clash.name}`);
 }
 
-/** Waits where a test holds this activity; heartbeats meanwhile, and ends early when it is cancelled. */
-async function passGate(record: LaneRecord, name: ActivityName): Promise<void> {
+/** Waits where a test holds this activity, or `until`; heartbeats meanwhile, and ends early when it is cancelled. */
+async function passGate(record: LaneRecord, name: ActivityName, until?: Promise<void>): Promise<void> {
   const gate = record.takeGate(name);
   if (gate === undefined) return;
   const context = Context.current();
   const beat = setInterval(() => context.heartbeat({ phase: name }), HEARTBEAT_MS);
   gate.arrive();
   try {
-    await Promise.race([gate.released, context.cancelled]);
+    await Promise.race([gate.released, context.cancelled, ...(until === undefined ? [] : [until])]);
   } finally {
     clearInterval(beat);
   }
@@ -294,18 +295,15 @@ async function act(
 
 /** A held command goes on until the test releases it or somebody stops it. */
 async function runCommand(record: LaneRecord, call: CallRecord): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
   const stopped = new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      if (call.outcome === null) return;
-      clearInterval(timer);
-      resolve();
-    }, 5);
-    timer.unref();
+    timer = setInterval(() => (call.outcome === null ? undefined : resolve()), STOP_POLL_MS);
   });
-  const passed = passGate(record, 'act');
-  await Promise.race([passed, stopped]);
-  // A stopped command leaves its gate behind; nobody waits for it.
-  passed.catch(() => undefined);
+  try {
+    await passGate(record, 'act', stopped);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 async function ready(

@@ -1,0 +1,55 @@
+/**
+ * The short steps of Postgres, as local activities, strictly one after the other: with two of them under way in one workflow task
+ * a replay may resolve them in another order than the one in which they ended, and is then refused (measured, SDK 1.24).
+ */
+import { proxyLocalActivities } from '@temporalio/workflow';
+import type {
+  LaneActivities,
+  OpenNextTurnResult,
+  OpenTurn,
+  RejectedMessage,
+  TurnActivities,
+} from '../contracts/activities.js';
+import type { ErrorCode } from '../contracts/errors.js';
+import { storeOptions } from './activity-options.js';
+
+const store = proxyLocalActivities<LaneActivities & Pick<TurnActivities, 'closeTurn'>>(storeOptions);
+
+export interface StoreSteps {
+  openNextTurn(isContact: boolean): Promise<OpenNextTurnResult>;
+  admitPrompt(message: { readonly turnId: string; readonly prompt: string }): Promise<void>;
+  recordCancel(turnId: string): Promise<void>;
+  recordRejection(message: RejectedMessage): Promise<void>;
+  closeTurn(turn: OpenTurn, end: { readonly outcome: 'failed' | 'cancelled'; readonly code: ErrorCode }): Promise<void>;
+}
+
+export function createStoreSteps(): StoreSteps {
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** Runs after whatever was asked for before, however that ended. */
+  function inLine<T>(work: () => Promise<T>): Promise<T> {
+    const result = last.then(work);
+    // Its failure is its caller's; the next in line goes on.
+    last = result.catch(() => undefined);
+    return result;
+  }
+  const options = (summary: string): typeof storeOptions & { summary: string } => ({ ...storeOptions, summary });
+
+  return {
+    openNextTurn: (isContact) =>
+      inLine(() => store.openNextTurn.executeWithOptions(options('open next turn'), [{ isContact }])),
+    admitPrompt: (message) =>
+      inLine(async () => {
+        await store.admitPrompt.executeWithOptions(options('admit a prompt from a signal'), [message]);
+      }),
+    recordCancel: (turnId) =>
+      inLine(() => store.recordCancel.executeWithOptions(options('record a cancel'), [{ turnId }])),
+    recordRejection: (message) =>
+      inLine(() => store.recordRejection.executeWithOptions(options(`record a refusal: ${message.code}`), [message])),
+    closeTurn: ({ turnKey, position }, end) =>
+      inLine(async () => {
+        const summary = `turn ${position} · close: ${end.code}`;
+        await store.closeTurn.executeWithOptions(options(summary), [{ turnKey, position, ...end }]);
+      }),
+  };
+}
