@@ -1,9 +1,8 @@
+/** Paired samples: baseline and subject by turns, each going first as often as the other, so that drift falls on both alike. */
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** People do not answer within this time: what a turn leaves to be done behind its result is over before the next one. */
 const REST_MS = 200;
-
-/** Paired samples: baseline and subject by turns, each going first as often as the other, so that drift falls on both alike. */
 
 export interface Pair {
   readonly baseline: number;
