@@ -332,13 +332,13 @@ describe('a turn whose worker is killed while the provider has yet to answer', (
       await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 1_500 });
       await scene.startFirst();
       await submit(scene);
-      await waitFor('the bootstrap is asked for, after the probe', async () => {
+      await waitFor('the bootstrap is asked for', async () => {
         const machine = await stage.database.machine(scene.userId);
         const entries = await stage.provider.ledger(0);
         const executions = entries.filter(({ kind, machineId }) => {
           return kind === 'execution.created' && machineId === machine?.machineId;
         });
-        return machine?.phase === 'bootstrapping' && executions.length === 2;
+        return machine?.phase === 'bootstrapping' && executions.length > 0;
       });
       scene.killFirst();
       await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 0 });
