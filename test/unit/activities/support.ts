@@ -9,7 +9,7 @@ export interface TestActivity {
   readonly beats: StepHeartbeat[];
 }
 
-export function createTestActivity(info: Partial<Info> = {}): TestActivity {
+export function createTestActivity(info: { [K in keyof Info]?: Info[K] | undefined } = {}): TestActivity {
   const controller = new AbortController();
   const holder: { details?: ActivityCancellationDetails } = {};
   const beats: StepHeartbeat[] = [];
