@@ -1,0 +1,177 @@
+/** What a recorded history exercises, read out of its events; and what all of them together have to exercise. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LaneActivities, MachineActivities, TurnActivities } from '../../src/contracts/activities.js';
+import { LANE_PHASES } from '../../src/contracts/lane-state.js';
+import * as messages from '../../src/contracts/messages.js';
+import { SEARCH_ATTRIBUTES } from '../../src/contracts/search-attributes.js';
+import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { nameOf, summaryOf, textOf, type HistoryEvent } from '../workflow/support/history.js';
+
+/** Regular activities and local ones; a name that is missing here, or not of the contract, does not compile. */
+const REGULAR: Readonly<Record<keyof MachineActivities | Exclude<keyof TurnActivities, 'closeTurn'>, true>> = {
+  think: true,
+  act: true,
+  stopCommand: true,
+  provisionMachine: true,
+  bootstrapMachine: true,
+  wakeMachine: true,
+  sleepMachine: true,
+  markMachineLost: true,
+  destroyMachine: true,
+};
+const LOCAL: Readonly<Record<keyof LaneActivities | 'closeTurn', true>> = {
+  openNextTurn: true,
+  admitPrompt: true,
+  recordCancel: true,
+  recordRejection: true,
+  closeTurn: true,
+};
+
+/** Timers of the lane, by their summaries. */
+const TIMERS = [
+  'turn limit or idle check',
+  'idle check',
+  'look again after an error',
+  'destroy again after an error',
+  'store messages again after an error',
+  'close again after an error',
+  'limit of leaving',
+];
+
+/** Ways in which the lane itself closes a turn. */
+const CLOSES = [
+  'CANCELLED',
+  'TURN_DEADLINE_EXCEEDED',
+  'TURN_STEPS_EXCEEDED',
+  'MACHINE_UNAVAILABLE',
+  'MODEL_UNAVAILABLE',
+  'USER_DESTROYED',
+];
+
+const ENDS = [
+  'workflowExecutionCompleted',
+  'workflowExecutionContinuedAsNew',
+  'workflowExecutionCanceled',
+  'workflowExecutionTerminated',
+];
+
+/** Everything that must be covered, one line each. */
+export function requiredCoverage(): string[] {
+  const signals = Object.values(messages).flatMap((message) =>
+    typeof message === 'object' && message.type === 'signal' ? message.name : [],
+  );
+  return [
+    ...LANE_PHASES.map((phase) => `phase ${phase}`),
+    ...signals.map((name) => `signal ${name}`),
+    ...Object.keys(REGULAR).map((name) => `activity ${name}`),
+    ...Object.keys(REGULAR).map((name) => `failed ${name}`),
+    ...['act', 'bootstrapMachine', 'wakeMachine'].map((name) => `cancelled ${name}`),
+    ...Object.keys(LOCAL).map((name) => `local ${name}`),
+    ...Object.keys(LOCAL).map((name) => `failed local ${name}`),
+    ...TIMERS.map((summary) => `timer ${summary}`),
+    ...CLOSES.map((code) => `close ${code}`),
+    ...ENDS.map((end) => `end ${end}`),
+    ...patchesOf(join(PROJECT_ROOT, 'src', 'workflows')).map((patch) => `patch ${patch}`),
+    'start with a carry',
+    'start without a carry',
+    'start with garbage',
+    'continued in mid turn',
+    'cancel request',
+    'reset',
+    'undecodable payload',
+  ].sort();
+}
+
+/** Ids of the patch markers in workflow code, old branches included. */
+function patchesOf(folder: string): string[] {
+  const sources = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'));
+  return sources.flatMap((source) =>
+    [...source.matchAll(/(?:patched|deprecatePatch)\(\s*'([^']+)'/g)].map((match) => match[1] ?? ''),
+  );
+}
+
+/** Reads what one run's history covers. */
+export function coverageOf(events: readonly HistoryEvent[]): string[] {
+  const covers = new Set<string>();
+  const scheduled = new Map<string, string>();
+  for (const event of events) {
+    for (const line of [...linesOf(event), ...activityLines(event, scheduled)]) covers.add(line);
+  }
+  return [...covers].sort();
+}
+
+function linesOf(event: HistoryEvent): string[] {
+  const name = nameOf(event);
+  const summary = summaryOf(event) ?? '';
+  switch (name) {
+    case 'workflowExecutionStarted':
+      return [startOf(event)];
+    case 'workflowExecutionSignaled':
+      return signalLines(event);
+    case 'timerStarted':
+      return [`timer ${summary.replace(/^turn \d+ · /, '')}`];
+    case 'upsertWorkflowSearchAttributes':
+      return phaseLines(event);
+    case 'markerRecorded':
+      return markerLines(event, summary);
+    case 'workflowExecutionCancelRequested':
+      return ['cancel request'];
+    case 'workflowExecutionContinuedAsNew': {
+      const carry = textOf(event.workflowExecutionContinuedAsNewEventAttributes?.input);
+      return [`end ${name}`, ...(carry.includes('"mustLook":true') ? ['continued in mid turn'] : [])];
+    }
+    case 'workflowTaskFailed':
+      return event.workflowTaskFailedEventAttributes?.newRunId ? ['reset'] : [];
+    default:
+      return ENDS.includes(name) ? [`end ${name}`] : [];
+  }
+}
+
+function startOf(event: HistoryEvent): string {
+  const { input, continuedExecutionRunId } = event.workflowExecutionStartedEventAttributes ?? {};
+  if (continuedExecutionRunId) return 'start with a carry';
+  return (input?.payloads ?? []).length > 0 ? 'start with garbage' : 'start without a carry';
+}
+
+function signalLines(event: HistoryEvent): string[] {
+  const { signalName, input } = event.workflowExecutionSignaledEventAttributes ?? {};
+  const payload = input?.payloads?.[0];
+  const isUndecodable = payload && textOf(payload.metadata?.['encoding']) === 'binary/unknown';
+  return [`signal ${signalName ?? ''}`, ...(isUndecodable ? ['undecodable payload'] : [])];
+}
+
+function phaseLines(event: HistoryEvent): string[] {
+  const { indexedFields } = event.upsertWorkflowSearchAttributesEventAttributes?.searchAttributes ?? {};
+  const phase = indexedFields?.[SEARCH_ATTRIBUTES.phase.name];
+  return phase ? [`phase ${JSON.parse(textOf(phase.data)) as string}`] : [];
+}
+
+function markerLines(event: HistoryEvent, summary: string): string[] {
+  const { markerName, details, failure } = event.markerRecordedEventAttributes ?? {};
+  if (markerName === 'core_patch') {
+    const { id } = JSON.parse(textOf(details?.['patch-data']?.payloads?.[0]?.data)) as { id: string };
+    return [`patch ${id}`];
+  }
+  if (markerName !== 'core_local_activity') return [];
+  const data = JSON.parse(textOf(details?.['data']?.payloads?.[0]?.data)) as { activity_type: string };
+  const close = / · close: (\w+)$/.exec(summary)?.[1];
+  return [
+    `${failure ? 'failed local' : 'local'} ${data.activity_type}`,
+    ...(close === undefined || failure ? [] : [`close ${close}`]),
+  ];
+}
+
+function activityLines(event: HistoryEvent, scheduled: Map<string, string>): string[] {
+  const type = event.activityTaskScheduledEventAttributes?.activityType?.name;
+  if (type) scheduled.set(String(event.eventId), type);
+  const { scheduledEventId: done } = event.activityTaskCompletedEventAttributes ?? {};
+  const { scheduledEventId: failed } = event.activityTaskFailedEventAttributes ?? {};
+  const { scheduledEventId: cancelled } = event.activityTaskCanceledEventAttributes ?? {};
+  const nameAt = (id: unknown): string => scheduled.get(String(id)) ?? '';
+  return [
+    ...(done ? [`activity ${nameAt(done)}`] : []),
+    ...(failed ? [`failed ${nameAt(failed)}`] : []),
+    ...(cancelled ? [`cancelled ${nameAt(cancelled)}`] : []),
+  ];
+}
