@@ -132,15 +132,20 @@ export async function startLaneHarness(
 }
 
 async function replayAll(workflowBundle: WorkflowBundle, lanes: readonly TestLane[], client: Client): Promise<void> {
-  const histories: { workflowId: string; history: History }[] = [];
-  for (const { workflowId, allRuns } of lanes) {
-    for (const runId of await allRuns()) {
-      const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-      // A run that ended before its first task did nothing that could be replayed.
-      const isTasked = (history.events ?? []).some((event) => nameOf(event) === 'workflowTaskCompleted');
-      if (isTasked) histories.push({ workflowId, history });
-    }
-  }
+  const found = await Promise.all(
+    lanes.map(async ({ workflowId, allRuns }) =>
+      Promise.all(
+        (await allRuns()).map(async (runId) => ({
+          workflowId,
+          history: await client.workflow.getHandle(workflowId, runId).fetchHistory(),
+        })),
+      ),
+    ),
+  );
+  // A run that ended before its first task did nothing that could be replayed.
+  const histories = found
+    .flat()
+    .filter(({ history }) => (history.events ?? []).some((event) => nameOf(event) === 'workflowTaskCompleted'));
   const refused: string[] = [];
   for await (const { error, workflowId } of Worker.runReplayHistories({ workflowBundle }, histories)) {
     if (error !== undefined) refused.push(`${workflowId}: ${error.message}`);
@@ -148,8 +153,6 @@ async function replayAll(workflowBundle: WorkflowBundle, lanes: readonly TestLan
   if (refused.length > 0)
     throw new Error(`of ${histories.length} histories these do not replay: ${refused.join('; ')}`);
 }
-
-type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
 
 function createTestLane(parts: {
   client: Client;
