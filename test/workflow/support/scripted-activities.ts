@@ -265,7 +265,8 @@ async function think(record: LaneRecord, input: StepInput): Promise<Awaited<Retu
   const tools = turn.plan[input.step];
   if (tools === undefined) {
     record.close(turn, 'completed', null);
-    return { kind: 'closed', outcome: 'completed', code: null };
+    const isQueueEmpty = record.openTurns.length === 0;
+    return { kind: 'closed', outcome: 'completed', code: null, ...(isQueueEmpty ? { isQueueEmpty } : {}) };
   }
   turn.steps[input.step] = tools.map((tool, index) => ({ index, tool, isSubmitted: false, runs: 0, outcome: null }));
   return { kind: 'calls', calls: turn.steps[input.step]?.map(refOf) ?? [] };
