@@ -138,7 +138,8 @@ describe('a user destroyed with a queue', () => {
       expect(await endOf(client, { userId, turnId })).toMatchObject({ state: 'failed', errorCode: 'USER_DESTROYED' });
     }
     await waitFor('the user is destroyed', async () => (await client.getUser({ userId })).state === 'destroyed');
-    expect((await stage.provider.machine(machineId)).phase).toBe('destroyed');
+    // Committed at the provider by then, which takes its time to carry it out.
+    await waitFor('the machine is gone', async () => (await stage.provider.machine(machineId)).phase === 'destroyed');
     expect(journal).toHaveLength(1);
     const turns = await stage.database.turns(userId);
     expect(turns.map(({ turnId, ends }) => ({ turnId, ends }))).toEqual(
