@@ -96,8 +96,9 @@ describe('activity', () => {
   it.each([
     [new InnkeeperError('STORE_UNAVAILABLE', 'away'), 'STORE_UNAVAILABLE', 'info'],
     [new TypeError('a defect'), 'INTERNAL', 'error'],
-  ])('logs %s and throws it as a failure', async (error, code, level) => {
-    const failing = createTestActivity().run(() => activity(log, () => Promise.reject(error)));
+  ])('logs %s and throws it as a failure', async (cause, code, level) => {
+    const fail = (): Promise<never> => Promise.reject(cause);
+    const failing = createTestActivity().run(() => activity(log, fail));
     await expect(failing).rejects.toSatisfy((thrown) => thrown instanceof ApplicationFailure && thrown.type === code);
     expect(lines).toMatchObject([{ level, fields: { code, workflowId: 'user-machine/ada', attempt: 1 } }]);
   });
