@@ -160,10 +160,11 @@ export function createClient(options: ClientOptions): InnkeeperClient {
         prompt,
         openTurnsMax: options.openTurnsMax ?? OPEN_TURNS_MAX_DEFAULT,
       });
-      const { position, state, isNew, workflowId } = admitted;
+      const { turnKey, position, state, isNew, workflowId } = admitted;
       // A repeated turn that is still open is signalled again: the first signal may have been lost.
       if (state === 'queued' || state === 'running') {
-        await tell(workflowId, { signal: enqueueTurn, signalArgs: [{ turnId }] });
+        const admission = state === 'queued' ? { admitted: { turnKey, position } } : {};
+        await tell(workflowId, { signal: enqueueTurn, signalArgs: [{ turnId, ...admission }] });
       }
       return { turnId, position, state, isNew };
     },

@@ -1,5 +1,5 @@
 /** Activities of the lane itself: Postgres only, run as local activities. */
-import type { LaneActivities } from '../contracts/activities.js';
+import type { LaneActivities, LaneSettings } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseLaneWorkflowId, parseTurnId, parseUserId } from '../contracts/ids.js';
 import { admitTurn, requestCancel } from '../store/admission.js';
@@ -12,7 +12,7 @@ import { activity, laneRun, type ActivityLog } from './context.js';
 export interface LaneActivityDeps {
   readonly store: Store;
   readonly log: ActivityLog;
-  readonly defaults: { readonly idleMs: number; readonly stepsMax: number; readonly wallMs: number };
+  readonly defaults: LaneSettings;
   readonly openTurnsMax: number;
   /** True where workflow ids hold a keyed hash: a user id cannot be read back from them. */
   readonly hidesUserIds: boolean;

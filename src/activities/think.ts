@@ -1,6 +1,6 @@
 /** The activity `think`: one model call of one step. Its result is stored once, in the transaction that may close the turn. */
 import { activityInfo } from '@temporalio/activity';
-import type { StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
+import type { LaneSettings, StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
 import { InnkeeperError, type ErrorCode } from '../contracts/errors.js';
 import { CONTEXT_TURNS_MAX, EMPTY_ANSWERS_MAX, MODEL_ATTEMPTS_MAX } from '../contracts/limits.js';
 import { toolDefinitions } from '../guest/tools.js';
@@ -22,6 +22,8 @@ export interface ThinkDeps {
   readonly model: ChatModel;
   readonly systemPrompt: SystemPromptTemplate;
   readonly contextBytesMax: number;
+  /** For turns that are opened here. */
+  readonly defaults: LaneSettings;
   readonly keepAwake: KeepAwake;
   readonly log: ActivityLog;
 }
@@ -29,7 +31,9 @@ export interface ThinkDeps {
 /** Says why a text ended where it did; part of the answer, since the person who chats should know it too. */
 const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends here.]';
 
-export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<ThinkResult> {
+export type ThinkInput = StepInput & { readonly mayOpen?: true };
+
+export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<ThinkResult> {
   async function ask(userId: string, conversation: Promise<Conversation>): Promise<ChatAnswer> {
     const { store, contextBytesMax: bytesMax } = deps;
     const [{ turns, omitsEarlier }, machine] = await Promise.all([conversation, getMachine(store, { userId })]);
@@ -48,19 +52,21 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
     return answer;
   }
 
-  async function think(input: StepInput): Promise<ThinkResult> {
+  async function think(input: ThinkInput): Promise<ThinkResult> {
     const { store, contextBytesMax: bytesMax } = deps;
-    // Read meanwhile: nothing is said in a turn between two of its steps.
+    // Read meanwhile: nothing is said in a turn between two of its steps, or by another turn while this one is opened.
     const conversation = loadConversation(store, { turnKey: input.turnKey, turnsMax: CONTEXT_TURNS_MAX, bytesMax });
     conversation.catch(() => undefined); // Thrown where it is read; not needed for a step that is over.
-    const begun = await beginStep(store, { ...laneRun(), turnKey: input.turnKey, step: input.step });
-    if (begun.kind === 'closed') return begun;
+    const { turnKey, step } = input;
+    const opens = input.mayOpen === true ? { opens: deps.defaults } : {};
+    const begun = await beginStep(store, { ...laneRun(), turnKey, step, ...opens });
+    if (begun.kind === 'closed' || begun.kind === 'not_next') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
     const answer = await ask(begun.userId, conversation);
-    return storeAnswer(store, {
+    const result = await storeAnswer(store, {
       ...laneRun(),
-      turnKey: input.turnKey,
-      step: input.step,
+      turnKey,
+      step,
       try: begun.try,
       answer: {
         text: answer.finish === 'length' && answer.toolCalls.length === 0 ? answer.content + CUT_NOTE : answer.content,
@@ -71,6 +77,7 @@ export function createThink(deps: ThinkDeps): (input: StepInput) => Promise<Thin
       calls: toNewCalls(answer.toolCalls),
       close: closeOf(answer),
     });
+    return begun.opened === undefined ? result : { ...result, opened: begun.opened };
   }
 
   return (input) =>

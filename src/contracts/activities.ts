@@ -33,11 +33,17 @@ export interface OpenTurn extends TurnRef {
   readonly mustClose: 'cancelled' | 'deadline' | null;
 }
 
-export interface LaneView extends MachineView {
-  readonly userState: 'active' | 'destroying' | 'destroyed' | 'unknown';
-  readonly turnCount: number;
+/** What a deployment, or the user's own row, sets for the lane; read anew whenever a turn is opened. */
+export interface LaneSettings {
   readonly idleMs: number;
   readonly stepsMax: number;
+  /** Wall time of one turn. */
+  readonly wallMs: number;
+}
+
+export interface LaneView extends MachineView, LaneSettings {
+  readonly userState: 'active' | 'destroying' | 'destroyed' | 'unknown';
+  readonly turnCount: number;
   /** ms since the epoch; null before the first turn ended. */
   readonly lastTurnAtMs: number | null;
 }
@@ -73,7 +79,16 @@ export interface LaneActivities {
 
 export type TurnOutcome = 'completed' | 'failed' | 'cancelled';
 
-export type ThinkResult = { readonly kind: 'calls'; readonly calls: readonly CallRef[] } | ClosedTurn;
+/** What the model's answer to a step makes of the turn. */
+export type StepResult = { readonly kind: 'calls'; readonly calls: readonly CallRef[] } | ClosedTurn;
+
+/** A turn that was opened by its first step. */
+export type OpenedTurn = LaneSettings & { readonly deadlineAtMs: number };
+
+export type ThinkResult =
+  | (StepResult & { readonly opened?: OpenedTurn })
+  /** The turn cannot begin: another one comes first, or the user takes none. Nothing was done. */
+  | { readonly kind: 'not_next' };
 
 export interface ClosedTurn {
   readonly kind: 'closed';
@@ -95,8 +110,11 @@ export interface StepInput extends TurnRef {
 }
 
 export interface TurnActivities {
-  /** One model call. The last one closes the turn in the transaction that stores the answer. */
-  think(input: StepInput): Promise<ThinkResult>;
+  /**
+   * One model call. The last one closes the turn in the transaction that stores the answer; the first one opens it, where the
+   * lane says `mayOpen`, in the transaction that numbers the step.
+   */
+  think(input: StepInput & { readonly mayOpen?: true }): Promise<ThinkResult>;
   /** One tool call. */
   act(input: StepInput & { readonly index: number }): Promise<ActResult>;
   /** Stops every submitted command of the turn that has no outcome, confirms it, and records `as`. */

@@ -3,6 +3,7 @@
  * the parse functions below, which never throw, since a throwing handler would stop the lane.
  */
 import { defineQuery, defineSignal } from '@temporalio/workflow';
+import type { TurnRef } from './activities.js';
 import type { ErrorCode } from './errors.js';
 import { InnkeeperError } from './errors.js';
 import { parseTurnId, utf8Bytes } from './ids.js';
@@ -13,6 +14,8 @@ import type { LaneState } from './lane-state.js';
 export interface EnqueueTurn {
   readonly turnId: string;
   readonly prompt?: string;
+  /** Where admission put the turn: a lane at rest begins it without a look; Postgres has the last word when it begins. */
+  readonly admitted?: TurnRef;
 }
 export interface CancelTurn {
   readonly turnId: string;
@@ -73,13 +76,25 @@ export function parseEnqueueTurn(payload: unknown): Parsed<EnqueueTurn> {
   const turnId = turnIdOf(record.value);
   if (!turnId.ok) return turnId;
   const prompt = record.value['prompt'];
-  if (prompt === undefined || prompt === null) return { ok: true, value: { turnId: turnId.value } };
+  if (prompt === undefined || prompt === null) {
+    const admitted = admittedOf(record.value['admitted']);
+    return { ok: true, value: { turnId: turnId.value, ...(admitted === undefined ? {} : { admitted }) } };
+  }
   if (typeof prompt !== 'string') return refuse('MESSAGE_INVALID', 'The field "prompt" must be text.');
   if (prompt.trim() === '') return refuse('PROMPT_EMPTY', 'The prompt is empty.');
   if (utf8Bytes(prompt) > SIGNAL_PROMPT_BYTES_MAX) {
     return refuse('PROMPT_TOO_LARGE', `A prompt inside a signal is at most ${SIGNAL_PROMPT_BYTES_MAX} bytes.`);
   }
   return { ok: true, value: { turnId: turnId.value, prompt } };
+}
+
+/** Only spares a look: whatever is not well formed counts as absent, and the lane looks. */
+function admittedOf(value: unknown): TurnRef | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { turnKey, position } = value as Partial<Record<keyof TurnRef, unknown>>;
+  if (typeof turnKey !== 'string' || !/^[1-9]\d{0,18}$/.test(turnKey)) return undefined;
+  if (typeof position !== 'number' || !Number.isSafeInteger(position) || position < 1) return undefined;
+  return { turnKey, position };
 }
 
 export function parseCancelTurn(payload: unknown): Parsed<CancelTurn> {

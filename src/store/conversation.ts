@@ -38,16 +38,17 @@ const POSITIONS_PER_TURN = 4;
 const selectRecent = statement(
   'select_recent_turns',
   `with recent as (
-     select t.user_id, t.turn_key, t.turn_id, t.position, t.turn_key = $1::bigint as is_this
+     select t.user_id, t.turn_key, t.turn_id, t.position, t.turn_key = $1::bigint as is_this,
+       case when t.turn_key = $1::bigint then t.prompt end as prompt
      from turns t
      where t.user_id = (select user_id from turns where turn_key = $1::bigint)
        and t.position <= (select position from turns where turn_key = $1::bigint)
        and t.position > (select position from turns where turn_key = $1::bigint) - $4::bigint
-       and t.started_at is not null
+       and (t.started_at is not null or t.turn_key = $1::bigint)
      order by t.position desc limit $2::bigint + 1
    ), sized as (
      select recent.*,
-       (select coalesce(sum(octet_length(text)), 0) from transcript where turn_key = recent.turn_key)
+       (select coalesce(sum(octet_length(text)), octet_length(recent.prompt), 0) from transcript where turn_key = recent.turn_key)
        + (select coalesce(sum(octet_length(arguments_json) + coalesce(octet_length(shown), 0)), 0)
           from tool_calls where turn_key = recent.turn_key) as bytes
      from recent
@@ -55,10 +56,11 @@ const selectRecent = statement(
      select sized.*, sum(bytes) over (order by position desc) as bytes_from_here, row_number() over (order by position desc) as place
      from sized
    )
-   select user_id, turn_key::text, turn_id, (select count(*) from counted) as seen
+   select user_id, turn_key::text, turn_id, prompt, (select count(*) from counted) as seen
    from counted where place <= $2::bigint and (bytes_from_here <= $3 or is_this) order by position`,
 );
 // Turns run one after the other, so their entries follow each other; notes of no turn belong to the turn that follows them.
+// A turn that is not open yet comes after everything.
 const selectEntries = statement(
   'select_conversation_entries',
   `select turn_key::text, step, kind, text from transcript
@@ -66,7 +68,7 @@ const selectEntries = statement(
      and seq > coalesce((
        select seq from transcript
        where user_id = $1 and turn_key is not null
-         and seq < (select seq from transcript where turn_key = $2::bigint order by seq limit 1)
+         and seq < coalesce((select seq from transcript where turn_key = $2::bigint order by seq limit 1), 9223372036854775807)
        order by seq desc limit 1), 0)
      and (turn_key = any($3::bigint[]) or turn_key is null)
    order by transcript.seq`,
@@ -82,6 +84,8 @@ interface RecentRow {
   user_id: string;
   turn_key: string;
   turn_id: string;
+  /** Of the turn that was asked for. */
+  prompt: string | null;
   /** Turns looked at: more than there are rows where some did not fit. */
   seen: number;
 }
@@ -103,7 +107,8 @@ interface CallRow {
 
 /**
  * The user's turns up to and with this one, oldest first: at most `turnsMax`, of at most `bytesMax` bytes in all; whole turns are
- * left out from the oldest on, this one never. Each tool call's result follows the answer that asked for it.
+ * left out from the oldest on, this one never. Each tool call's result follows the answer that asked for it. This turn may be
+ * one that is only being opened.
  * @throws InnkeeperError TURN_UNKNOWN
  */
 export async function loadConversation(
@@ -114,7 +119,7 @@ export async function loadConversation(
   const values = [turnKey, turnsMax, bytesMax, turnsMax * POSITIONS_PER_TURN];
   const recent = await store.query<RecentRow>(selectRecent, values);
   const [oldest] = recent.rows;
-  if (oldest === undefined) throw new InnkeeperError('TURN_UNKNOWN', 'There is no such turn, or it has not begun.');
+  if (oldest === undefined) throw new InnkeeperError('TURN_UNKNOWN', 'There is no such turn.');
   const keys = recent.rows.map((row) => row.turn_key);
   const [entries, calls] = await Promise.all([
     store.query<EntryRow>(selectEntries, [oldest.user_id, oldest.turn_key, keys]),
@@ -132,7 +137,11 @@ export async function loadConversation(
     entriesOf.get(row.turn_key)?.push(...waiting, ...said);
     waiting = [];
   }
-  entriesOf.get(turnKey)?.push(...waiting);
+  const last = entriesOf.get(turnKey);
+  last?.push(...waiting);
+  const prompt = recent.rows.at(-1)?.prompt;
+  // It waits, or waited a moment ago: its prompt joins the transcript when it is opened.
+  if (last?.some(({ kind }) => kind === 'user') === false && prompt) last.push({ kind: 'user', text: prompt });
   const turns = recent.rows.map((row) => ({ turnId: row.turn_id, entries: entriesOf.get(row.turn_key) ?? [] }));
   return { turns, omitsEarlier: oldest.seen > turns.length };
 }

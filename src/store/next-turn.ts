@@ -1,18 +1,18 @@
 /** Which turn a lane goes on with: the one that runs, else the lowest position that waits. */
-import type { CallRef, LaneView, OpenNextTurnResult, OpenTurn } from '../contracts/activities.js';
+import type { CallRef, LaneSettings, LaneView, OpenNextTurnResult, OpenTurn } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { LanePhase } from '../contracts/lane-state.js';
 import { appendEvent } from './events.js';
 import { contactLane, requireLane, requireLaneTurn, type LaneRun, type LaneUser } from './lane.js';
+import { settingsOf, startTurn } from './open-turn.js';
 import { withTransaction, type Store, type Tx } from './pool.js';
 import { one, statement } from './sql.js';
-import { appendEntry } from './transaction.js';
 import { phaseWithoutMachine } from './users.js';
 
 export interface OpenNextTurnOptions extends LaneRun {
   /** True at a run's first contact, and after STALE_LANE: makes this run the owner of the lane. */
   readonly isContact: boolean;
-  readonly defaults: { readonly idleMs: number; readonly stepsMax: number; readonly wallMs: number };
+  readonly defaults: LaneSettings;
 }
 
 interface NextRow {
@@ -22,7 +22,6 @@ interface NextRow {
   turn_key: string | null;
   turn_id: string;
   position: number;
-  prompt: string;
   state: 'queued' | 'running';
   step: number;
   turn_lane: number | null;
@@ -38,7 +37,7 @@ interface NextRow {
 const selectNext = statement(
   'select_next_turn',
   `select m.phase, m.generation as machine_generation, m.machine_id,
-     t.turn_key::text, t.turn_id, t.position, t.prompt, t.state, t.step, t.lane as turn_lane, t.deadline_at,
+     t.turn_key::text, t.turn_id, t.position, t.state, t.step, t.lane as turn_lane, t.deadline_at,
      coalesce(t.deadline_at <= clock_timestamp(), false) as is_overdue,
      t.cancel_requested_at is not null as is_cancel_requested,
      exists (select from steps s where s.turn_key = t.turn_key and s.step = t.step and s.answered_at is not null) as is_answered,
@@ -55,13 +54,6 @@ const selectNext = statement(
    where u.user_id = $1`,
 );
 
-const startTurn = statement(
-  'start_turn',
-  `update turns set state = 'running', lane = $2, started_at = now.at, deadline_at = now.at + $3 * interval '1 millisecond'
-   from (select clock_timestamp() as at) now
-   where turn_key = $1::bigint and state = 'queued'
-   returning deadline_at`,
-);
 const adopt = statement('adopt_turn', `update turns set lane = $2 where turn_key = $1::bigint and state = 'running'`);
 
 /**
@@ -95,16 +87,13 @@ async function requireLaneIfKnown(tx: Tx, run: LaneRun): Promise<LaneUser | unde
 type KnownTurn = NextRow & { turn_key: string };
 
 async function start(tx: Tx, user: LaneUser, row: KnownTurn, options: OpenNextTurnOptions): Promise<OpenTurn> {
-  const started = await tx.query<{ deadline_at: Date }>(startTurn, [row.turn_key, user.lane, options.defaults.wallMs]);
-  const { deadline_at: deadlineAt } = one(started);
-  const { userId } = user;
-  appendEntry(tx, { userId, turnKey: row.turn_key, step: null, kind: 'user', text: row.prompt });
-  appendEvent(tx, { userId, turnKey: row.turn_key, body: { type: 'turn.started', position: row.position } });
+  const started = await startTurn(tx, user, { turnKey: row.turn_key, wallMs: options.defaults.wallMs });
+  if (started === undefined) throw new Error('the next turn could not be opened under its own lock');
   return {
     ...refOf(row),
     step: row.step,
     calls: null,
-    deadlineAtMs: deadlineAt.getTime(),
+    deadlineAtMs: started.deadlineAt.getTime(),
     mustSettle: false,
     mustClose: null,
   };
@@ -167,8 +156,7 @@ function viewOf(user: LaneUser, row: NextRow, options: OpenNextTurnOptions): Lan
     generation: row.machine_generation ?? user.generation,
     machineId: row.machine_id ?? undefined,
     turnCount: user.turnCount,
-    idleMs: user.idleMs ?? options.defaults.idleMs,
-    stepsMax: options.defaults.stepsMax,
+    ...settingsOf(user, options.defaults),
     lastTurnAtMs: user.lastTurnAt?.getTime() ?? null,
   };
 }
@@ -180,8 +168,7 @@ function viewOfUnknown(options: OpenNextTurnOptions): LaneView {
     generation: 0,
     machineId: undefined,
     turnCount: 0,
-    idleMs: options.defaults.idleMs,
-    stepsMax: options.defaults.stepsMax,
+    ...options.defaults,
     lastTurnAtMs: null,
   };
 }

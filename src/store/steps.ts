@@ -1,10 +1,19 @@
 /** The model's side of a step: each try is numbered before the model is asked, and one result is stored per step. */
-import type { CallRef, CallOutcome, ThinkResult, TurnOutcome } from '../contracts/activities.js';
+import type {
+  CallRef,
+  CallOutcome,
+  ClosedTurn,
+  LaneSettings,
+  OpenedTurn,
+  StepResult,
+  TurnOutcome,
+} from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { commandId } from '../contracts/ids.js';
 import { appendEvent } from './events.js';
 import { requireAdopted, requireLaneTurn, type LaneRun, type LaneTurn, type LaneUser } from './lane.js';
+import { settingsOf, startTurn } from './open-turn.js';
 import { withTransaction, type Store, type Tx } from './pool.js';
 import { one, statement, toJson, toStorable } from './sql.js';
 import { appendEntry } from './transaction.js';
@@ -15,11 +24,18 @@ export interface StepOptions extends LaneRun {
   readonly step: number;
 }
 
+export interface BeginStepOptions extends StepOptions {
+  /** Opens the turn where it still waits, with these for what the user's row leaves open. */
+  readonly opens?: LaneSettings;
+}
+
 export type BegunStep =
   | { readonly kind: 'closed'; readonly outcome: TurnOutcome; readonly code: ErrorCode | null }
   /** The result was stored before. */
   | { readonly kind: 'answered'; readonly calls: readonly CallRef[] }
-  | { readonly kind: 'begin'; readonly userId: string; readonly try: number; readonly turn: LaneTurn };
+  /** It was to be opened, and could not be. */
+  | { readonly kind: 'not_next' }
+  | { readonly kind: 'begin'; readonly userId: string; readonly try: number; readonly opened: OpenedTurn | undefined };
 
 const begin = statement(
   'begin_step',
@@ -42,25 +58,38 @@ const begin = statement(
  * commands runs while its model is asked.
  * @throws InnkeeperError STALE_LANE, TURN_UNKNOWN
  */
-export function beginStep(store: Store, options: StepOptions): Promise<BegunStep> {
+export function beginStep(store: Store, options: BeginStepOptions): Promise<BegunStep> {
   return withTransaction(store, async (tx) => {
     const { user, turn } = await requireLaneTurn(tx, options);
-    const closed = await closedOf(tx, user, turn);
-    if (closed !== undefined) return closed;
-    requireAdopted(user, turn);
+    const isOpening = turn.state === 'queued' && options.opens !== undefined;
+    const opened = isOpening ? await open(tx, user, { ...options, opens: options.opens }) : undefined;
+    if (isOpening && opened === undefined) return { kind: 'not_next' };
+    if (!isOpening) {
+      const closed = await closedOf(tx, user, turn);
+      if (closed !== undefined) return closed;
+      requireAdopted(user, turn);
+    }
     const values = [options.turnKey, options.step];
     const row = one(await tx.query<{ try: number | null; calls: CallRef[] }>(begin, values));
     if (row.try === null) return { kind: 'answered', calls: row.calls };
-    return { kind: 'begin', userId: user.userId, try: row.try, turn };
+    return { kind: 'begin', userId: user.userId, try: row.try, opened };
   });
 }
 
-/** How the turn ended; a cancel that was asked for is carried out. undefined: the turn goes on. */
-async function closedOf(
+async function open(
   tx: Tx,
   user: LaneUser,
-  turn: LaneTurn,
-): Promise<Extract<ThinkResult, { kind: 'closed' }> | undefined> {
+  { turnKey, opens }: { readonly turnKey: string; readonly opens: LaneSettings },
+): Promise<OpenedTurn | undefined> {
+  // A user that is being destroyed begins nothing more.
+  if (user.state !== 'active') return undefined;
+  const settings = settingsOf(user, opens);
+  const started = await startTurn(tx, user, { turnKey, wallMs: settings.wallMs });
+  return started && { ...settings, deadlineAtMs: started.deadlineAt.getTime() };
+}
+
+/** How the turn ended; a cancel that was asked for is carried out. undefined: the turn goes on. */
+async function closedOf(tx: Tx, user: LaneUser, turn: LaneTurn): Promise<ClosedTurn | undefined> {
   if (turn.state === 'queued') throw new Error('a step of a turn that no lane has opened');
   if (turn.state !== 'running') return { kind: 'closed', outcome: turn.state, code: turn.errorCode };
   if (!turn.isCancelRequested) return undefined;
@@ -129,7 +158,7 @@ const selectStep = statement(
  * turn's cancel was asked for meanwhile, the text is kept, no call is stored and the turn ends cancelled.
  * @throws InnkeeperError STALE_LANE, STALE_TRY, TURN_UNKNOWN; nothing is written then
  */
-export function storeAnswer(store: Store, options: StoreAnswerOptions): Promise<ThinkResult> {
+export function storeAnswer(store: Store, options: StoreAnswerOptions): Promise<StepResult> {
   const { turnKey, step, answer } = options;
   return withTransaction(store, async (tx) => {
     const { user, turn } = await requireLaneTurn(tx, options);
@@ -168,7 +197,7 @@ async function repeatedAnswer(
   user: LaneUser,
   turn: LaneTurn,
   options: StoreAnswerOptions,
-): Promise<ThinkResult> {
+): Promise<StepResult> {
   const closed = await closedOf(tx, user, turn);
   if (closed !== undefined) return closed;
   const { rows } = await tx.query<{ try: number; is_answered: boolean; calls: CallRef[] }>(selectStep, [

@@ -42,7 +42,9 @@ export function parseCarry(value: unknown): Carry | undefined {
     isWhole(carry.lastActivityAtMs) &&
     (carry.lastErrorCode === null || isErrorCode(carry.lastErrorCode)) &&
     isWhole(carry.idleMs) &&
-    isWhole(carry.stepsMax);
+    isWhole(carry.stepsMax) &&
+    // Absent in the carry of a release that did not know it.
+    (carry.wallMs === undefined || carry.wallMs === null || isWhole(carry.wallMs));
   return isCarry ? (value as Carry) : undefined;
 }
 
@@ -50,5 +52,7 @@ export function parseCarry(value: unknown): Carry | undefined {
 export function dataOf(carry: Carry): LaneData {
   const { phase, generation, machineId, turnCount, lastTurnAtMs } = carry;
   const { lastActivityAtMs, lastErrorCode, idleMs, stepsMax } = carry;
-  return { phase, generation, machineId, turnCount, lastTurnAtMs, lastActivityAtMs, lastErrorCode, idleMs, stepsMax };
+  const wallMs = (carry as Partial<LaneData>).wallMs ?? null;
+  const times = { lastTurnAtMs, lastActivityAtMs, idleMs, wallMs };
+  return { phase, generation, machineId, turnCount, lastErrorCode, stepsMax, ...times };
 }

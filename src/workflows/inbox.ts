@@ -1,6 +1,6 @@
 /** The notes that signal handlers leave for the loop. Handlers only note what arrived: none awaits, none throws. */
 import { setHandler } from '@temporalio/workflow';
-import type { RejectedMessage } from '../contracts/activities.js';
+import type { RejectedMessage, TurnRef } from '../contracts/activities.js';
 import { HELD_PROMPTS_MAX, HELD_REJECTIONS_MAX } from '../contracts/limits.js';
 import {
   cancelTurn,
@@ -20,8 +20,10 @@ import type { Bell } from './bell.js';
 const HELD_CANCELS_MAX = 100;
 
 export interface Inbox {
-  /** Something may wait in Postgres since the loop last looked. */
+  /** Something may wait in Postgres since the loop last looked: set by `askToLook` and by an announcement. */
   mustLook: boolean;
+  /** The one reason to look is this turn (the first in order, of several): it may be begun without a look. */
+  announced: AnnouncedTurn | undefined;
   /** An `enqueueTurn` came since the loop last found its user. */
   wasEnqueued: boolean;
   prompts: { readonly turnId: string; readonly prompt: string }[];
@@ -36,9 +38,14 @@ export interface Inbox {
   destroyRequested: boolean;
 }
 
+export interface AnnouncedTurn extends TurnRef {
+  readonly turnId: string;
+}
+
 export function createInbox(carried: { readonly mustLook: boolean; readonly sleepRequested: boolean }): Inbox {
   return {
     mustLook: carried.mustLook,
+    announced: undefined,
     sleepRequested: carried.sleepRequested,
     wasEnqueued: false,
     prompts: [],
@@ -74,6 +81,20 @@ export function isInboxEmpty(inbox: Inbox): boolean {
   );
 }
 
+/** Asks the loop to read in Postgres what comes next. */
+export function askToLook(inbox: Inbox): void {
+  inbox.mustLook = true;
+  inbox.announced = undefined;
+}
+
+/** Notes an admitted turn; where the loop has to look anyway, or the sender did not say its place, only that. */
+function announce(inbox: Inbox, turn: AnnouncedTurn | undefined): void {
+  const known = inbox.announced;
+  if (turn === undefined || (inbox.mustLook && known === undefined)) return askToLook(inbox);
+  inbox.mustLook = true;
+  if (known === undefined || turn.position < known.position) inbox.announced = turn;
+}
+
 /** Keeps a refusal until it is recorded. Past the bound only the record of refusals gets shorter; no message is lost by it. */
 export function noteRejection(inbox: Inbox, rejection: RejectedMessage): void {
   if (inbox.rejections.length < HELD_REJECTIONS_MAX) inbox.rejections.push(rejection);
@@ -107,11 +128,11 @@ export function registerSignals(inbox: Inbox, bell: Bell): void {
       const message = parseEnqueueTurn(payload);
       bell.ring();
       if (!message.ok) return reject('enqueueTurn', message);
-      const { turnId, prompt } = message.value;
+      const { turnId, prompt, admitted } = message.value;
       // A wish for sleep lapses with the next turn.
       inbox.sleepRequested = false;
       if (prompt === undefined) {
-        inbox.mustLook = true;
+        announce(inbox, admitted && { turnId, ...admitted });
         inbox.wasEnqueued = true;
       } else if (inbox.prompts.length < HELD_PROMPTS_MAX) {
         inbox.prompts.push({ turnId, prompt });

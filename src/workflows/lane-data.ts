@@ -1,5 +1,5 @@
 /** The lane's own state: plain data that survives continue-as-new as the carry. No text of users, no turns. */
-import type { LaneView } from '../contracts/activities.js';
+import type { LaneSettings, LaneView } from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import type { LanePhase, MachineView } from '../contracts/lane-state.js';
 import { IDLE_MS_DEFAULT, TURN_STEPS_MAX_DEFAULT } from '../contracts/limits.js';
@@ -16,6 +16,8 @@ export interface LaneData {
   lastErrorCode: ErrorCode | null;
   idleMs: number;
   stepsMax: number;
+  /** Wall time of one turn; null until Postgres has told it. */
+  wallMs: number | null;
 }
 
 export function newLaneData(nowMs: number): LaneData {
@@ -29,6 +31,7 @@ export function newLaneData(nowMs: number): LaneData {
     lastErrorCode: null,
     idleMs: IDLE_MS_DEFAULT,
     stepsMax: TURN_STEPS_MAX_DEFAULT,
+    wallMs: null,
   };
 }
 
@@ -39,16 +42,21 @@ export function applyMachine(data: LaneData, machine: MachineView): void {
   data.machineId = machine.machineId ?? null;
 }
 
+export function applySettings(data: LaneData, { idleMs, stepsMax, wallMs }: LaneSettings): void {
+  data.idleMs = idleMs;
+  data.stepsMax = stepsMax;
+  data.wallMs = wallMs;
+}
+
 /** What an operator or another verb may have changed since; everything else the lane knows better. */
-export function applySettings(data: LaneData, lane: LaneView): void {
+export function applyCounted(data: LaneData, lane: LaneView): void {
   data.turnCount = lane.turnCount;
-  data.idleMs = lane.idleMs;
-  data.stepsMax = lane.stepsMax;
+  applySettings(data, lane);
 }
 
 export function applyLane(data: LaneData, lane: LaneView): void {
   applyMachine(data, lane);
   // Postgres and the lane stamp the same end some milliseconds apart: that is no change.
   if (data.lastTurnAtMs === null || lane.turnCount !== data.turnCount) data.lastTurnAtMs = lane.lastTurnAtMs;
-  applySettings(data, lane);
+  applyCounted(data, lane);
 }

@@ -8,8 +8,16 @@ import { createAlarm } from './alarm.js';
 import type { Bell } from './bell.js';
 import { createBoard } from './board.js';
 import { codeOf } from './failures.js';
-import { hasNoMail, hasUnstoredTurns, isInboxEmpty, refuseAll, type Inbox } from './inbox.js';
-import { applyLane, applySettings, type LaneData } from './lane-data.js';
+import {
+  askToLook,
+  hasNoMail,
+  hasUnstoredTurns,
+  isInboxEmpty,
+  refuseAll,
+  type AnnouncedTurn,
+  type Inbox,
+} from './inbox.js';
+import { applyCounted, applyLane, applySettings, type LaneData } from './lane-data.js';
 import { createLaneMachine } from './machine.js';
 import { isUnfinished, mayBeAwake } from './machine-phase.js';
 import { createMail } from './mail.js';
@@ -79,7 +87,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   /** Another run wrote since: what Postgres says counts. */
   function contactAgain(): void {
     mustContact = true;
-    inbox.mustLook = true;
+    askToLook(inbox);
     lookPause.begin();
   }
 
@@ -99,7 +107,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       alarm.set(lookPause.untilMs, 'look again after an error');
       return 'stay';
     }
-    inbox.mustLook = false;
+    noteLooked();
     const isContact = mustContact;
     try {
       const { lane, turn } = await store.openNextTurn(isContact);
@@ -108,11 +116,14 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       mustContact = false;
       inbox.wasEnqueued = false;
       if (isContact) applyLane(data, lane);
-      else applySettings(data, lane);
+      else applyCounted(data, lane);
       if (lane.userState === 'destroying') inbox.destroyRequested = true;
       // A user that is being destroyed begins nothing more; destroyMachine settles the turn.
       if (!inbox.destroyRequested) {
-        if (turn !== null) start(turn);
+        if (turn !== null) {
+          if (inbox.announced?.turnKey === turn.turnKey) noteLooked();
+          start(turn);
+        }
         // What an earlier run began is finished, even with no turn in sight: a create in flight must not leak.
         else if (isContact && isUnfinished(data.phase)) void machine.ensure();
       }
@@ -121,7 +132,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       if (isCancellation(error)) throw error;
       data.lastErrorCode = codeOf(error);
       if (data.lastErrorCode === 'STALE_LANE') mustContact = true;
-      inbox.mustLook = true;
+      askToLook(inbox);
       lookPause.begin();
       board.publish(state());
     }
@@ -129,14 +140,34 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     return 'stay';
   }
 
-  function start(turn: OpenTurn): void {
+  function noteLooked(): void {
+    inbox.mustLook = false;
+    inbox.announced = undefined;
+  }
+
+  /** A turn that admission announced, to a lane at rest: its first step opens it, which spares the look. */
+  function begin({ turnId, turnKey, position }: AnnouncedTurn, wallMs: number): LaneExit {
+    noteLooked();
+    // Its own limit counts from when the first step opens it; until that answers, from here.
+    const deadlineAtMs = Date.now() + wallMs;
+    const fresh = { step: 0, calls: null, mustSettle: false, mustClose: null };
+    start({ turnId, turnKey, position, deadlineAtMs, ...fresh, isOpen: false });
+    alarm.set(deadlineAtMs, 'turn limit or idle check');
+    return 'stay';
+  }
+
+  function start(turn: OpenTurn & { readonly isOpen?: false }): void {
     const started = startTurn(turn, {
       machine,
       store,
-      stepsMax: data.stepsMax,
+      stepsMax: () => data.stepsMax,
       mustRollOver: isHistoryLong,
       generation: () => data.generation,
       onStep: () => board.show(state()),
+      onOpened: (settings) => {
+        applySettings(data, settings);
+        bell.ring(); // Its deadline is known.
+      },
     });
     running = started;
     board.show(state());
@@ -151,7 +182,8 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     running = undefined;
     data.lastActivityAtMs = Date.now();
     // Whoever closed the turn has looked: where nothing waited then, only a signal since asks for another look.
-    if (end.kind !== 'closed' || end.isQueueEmpty !== true) inbox.mustLook = true;
+    if (end.kind !== 'closed' || end.isQueueEmpty !== true) askToLook(inbox);
+    if (end.kind === 'not_next') return;
     if (end.kind === 'left_open') {
       data.lastErrorCode = end.code;
       contactAgain();
@@ -159,6 +191,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       lookPause.reset();
     }
     if (end.kind === 'closed') {
+      if (!inbox.mustLook) inbox.wasEnqueued = false;
       data.turnCount += 1;
       data.lastTurnAtMs = Date.now();
       // MACHINE_UNAVAILABLE only says that there was none: why is what the machine's own activity left here.
@@ -194,7 +227,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       if (isDestroyed) {
         // The next look finds the user gone, or created anew meanwhile.
         inbox.destroyRequested = false;
-        inbox.mustLook = true;
+        askToLook(inbox);
         mustContact = true;
       } else {
         destroyPause.begin();
@@ -208,7 +241,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   function gone(code: 'USER_UNKNOWN' | 'USER_DESTROYED'): LaneExit {
     // Asked for while Postgres was read: it may have been created meanwhile.
     const isNewer = inbox.mustLook;
-    inbox.mustLook = true;
+    askToLook(inbox);
     if (isNewer) {
       bell.ring();
       return 'stay';
@@ -224,17 +257,18 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     if (inbox.destroyRequested && !mustContact) return destroyUser();
     applyNotes();
     if (running !== undefined) {
-      if (Date.now() >= running.turn.deadlineAtMs) running.end('deadline');
-      else alarm.set(running.turn.deadlineAtMs, 'turn limit or idle check');
+      if (Date.now() >= running.deadlineAtMs) running.end('deadline');
+      else alarm.set(running.deadlineAtMs, 'turn limit or idle check');
       return 'stay';
     }
     // Only the lane's owner may touch the machine or answer a note.
-    if (mustContact && (!isInboxEmpty(inbox) || mayBeAwake(data.phase))) inbox.mustLook = true;
+    if (mustContact && (!isInboxEmpty(inbox) || mayBeAwake(data.phase))) askToLook(inbox);
     if (machine.isFallingAsleep || (mail.isBusy && hasUnstoredTurns(inbox))) return 'stay';
     if ((isHistoryLong() || (rest.hasFallenAsleep() && !inbox.mustLook)) && mayRollOver()) {
       board.publish(state());
       return 'roll_over';
     }
+    if (inbox.announced !== undefined && data.wallMs !== null) return begin(inbox.announced, data.wallMs);
     if (inbox.mustLook) return openNext();
     rest.look();
     return 'stay';

@@ -2,7 +2,7 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 import type { Bell } from './bell.js';
 import { codeOf, isPermanent } from './failures.js';
-import { hasNoMail, noteRejection, type Inbox } from './inbox.js';
+import { askToLook, hasNoMail, noteRejection, type Inbox } from './inbox.js';
 import { createPause, STORE_PAUSE_MS_MAX } from './pause.js';
 import type { StoreSteps } from './store-steps.js';
 
@@ -32,7 +32,7 @@ export function createMail(inbox: Inbox, bell: Bell, store: StoreSteps): Mail {
     if (prompt !== undefined) {
       await store.admitPrompt(prompt);
       inbox.prompts.shift();
-      inbox.mustLook = true;
+      askToLook(inbox);
     } else if (turnId !== undefined) {
       await store.recordCancel(turnId);
       inbox.cancelsToStore.shift();

@@ -1,7 +1,7 @@
 /** What the lane does while no turn runs and none waits: wakes the machine as asked, or puts it to sleep when that is due. */
 import type { Alarm } from './alarm.js';
 import type { Bell } from './bell.js';
-import type { Inbox } from './inbox.js';
+import { askToLook, type Inbox } from './inbox.js';
 import type { LaneData } from './lane-data.js';
 import type { LaneMachine, Slept } from './machine.js';
 import { mayBeAwake } from './machine-phase.js';
@@ -56,7 +56,7 @@ export function createRest(parts: {
       // A turn came first: take it. It ends the wish for sleep, a lease only delays it.
       if (slept.untilMs === null) {
         inbox.sleepRequested = false;
-        inbox.mustLook = true;
+        askToLook(inbox);
       }
     }
     bell.ring();

@@ -23,9 +23,10 @@ const ref = (turn: OpenTurn): { turnKey: string; position: number } => ({
   position: turn.position,
 });
 
-export function think(turn: OpenTurn, step: number): Promise<ThinkResult> {
+export function think(turn: OpenTurn, { step, mayOpen }: { step: number; mayOpen: boolean }): Promise<ThinkResult> {
   const summary = `turn ${turn.position} · step ${step} · think`;
-  return agent.think.executeWithOptions({ ...thinkOptions, summary }, [{ ...ref(turn), step }]);
+  const input = { ...ref(turn), step, ...(mayOpen ? { mayOpen } : {}) };
+  return agent.think.executeWithOptions({ ...thinkOptions, summary }, [input]);
 }
 export function act(turn: OpenTurn, call: { step: number; index: number; tool: string }): Promise<ActResult> {
   const summary = `turn ${turn.position} · step ${call.step} · act ${call.index} · ${toolName(call.tool)}`;

@@ -3,7 +3,7 @@
  * so a turn may be suspended between two steps and taken up by the lane's next run.
  */
 import { CancellationScope } from '@temporalio/workflow';
-import type { CallRef, ClosedTurn, OpenTurn } from '../contracts/activities.js';
+import type { CallRef, ClosedTurn, LaneSettings, OpenTurn, ThinkResult } from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { codeOf } from './failures.js';
 import type { Ensured, LaneMachine } from './machine.js';
@@ -15,6 +15,8 @@ export type TurnEnd =
   | ClosedTurn
   /** Between two steps, because this run's history is long enough. */
   | { readonly kind: 'suspended' }
+  /** It could not be opened, or was over before: Postgres has to be asked which one comes first. */
+  | { readonly kind: 'not_next' }
   /** This run no longer owns the lane, or it is being cancelled: the turn stays open. */
   | { readonly kind: 'left_open'; readonly code: ErrorCode };
 
@@ -24,6 +26,8 @@ export type EndReason = 'cancelled' | 'deadline' | 'destroyed';
 export interface RunningTurn {
   readonly turn: OpenTurn;
   readonly step: number;
+  /** ms since the epoch; known exactly once the turn is open. */
+  readonly deadlineAtMs: number;
   readonly done: Promise<TurnEnd>;
   /** Ends the turn: cancels what runs and at once stops the command. The first reason wins. */
   end(reason: EndReason): void;
@@ -32,11 +36,13 @@ export interface RunningTurn {
 export interface TurnHost {
   readonly machine: LaneMachine;
   readonly store: StoreSteps;
-  readonly stepsMax: number;
+  stepsMax(): number;
   /** Asked between two steps. */
   mustRollOver(): boolean;
   generation(): number;
   onStep(): void;
+  /** The first step has opened the turn. */
+  onOpened(settings: LaneSettings): void;
 }
 
 type Closing = { readonly outcome: 'failed' | 'cancelled'; readonly code: ErrorCode };
@@ -67,9 +73,12 @@ function unlessCancelled<T>(work: Promise<T>): Promise<T> {
 
 const codeOfEnd = (error: unknown): ErrorCode => (error instanceof TurnFailed ? error.code : codeOf(error));
 
-export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
+/** `isOpen: false`: the turn still waits in Postgres, and its first step opens it. */
+export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: TurnHost): RunningTurn {
   const scope = new CancellationScope();
   let step = turn.step;
+  let { deadlineAtMs } = turn;
+  let mayOpen = turn.isOpen === false;
   let reason: EndReason | undefined;
   /** What may have a command running on the machine: a tool call, or an earlier lane's that is being settled. */
   let commands: 'none' | 'acting' | 'settling' = 'none';
@@ -145,21 +154,35 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     commands = 'none';
   }
 
+  async function think(): Promise<ThinkResult> {
+    const thought = await steps.think(turn, { step, mayOpen });
+    if (thought.kind === 'not_next') return thought;
+    if (thought.opened !== undefined) {
+      deadlineAtMs = thought.opened.deadlineAtMs;
+      host.onOpened(thought.opened);
+    } else if (mayOpen && thought.kind === 'closed') {
+      // It was over before: announced late, or cancelled while it waited.
+      return { kind: 'not_next' };
+    }
+    mayOpen = false;
+    return thought;
+  }
+
   async function loop(): Promise<TurnEnd> {
     if (turn.mustSettle) await takeOver();
     if (turn.mustClose !== null) return close(CLOSING[turn.mustClose]);
     let calls = turn.calls;
     for (;;) {
       if (calls === null) {
-        const thought = await steps.think(turn, step);
-        if (thought.kind === 'closed') return thought;
+        const thought = await think();
+        if (thought.kind !== 'calls') return thought;
         calls = thought.calls;
       }
       await actAll(calls);
       calls = null;
       step += 1;
       host.onStep();
-      if (step >= host.stepsMax) throw new TurnFailed('TURN_STEPS_EXCEEDED');
+      if (step >= host.stepsMax()) throw new TurnFailed('TURN_STEPS_EXCEEDED');
       if (host.mustRollOver()) return { kind: 'suspended' };
     }
   }
@@ -196,6 +219,9 @@ export function startTurn(turn: OpenTurn, host: TurnHost): RunningTurn {
     turn,
     get step() {
       return step;
+    },
+    get deadlineAtMs() {
+      return deadlineAtMs;
     },
     done: run(),
     end(why) {

@@ -112,6 +112,26 @@ describe('loadConversation', () => {
   });
 });
 
+describe('the conversation of a turn that is not open yet', () => {
+  it('ends with its prompt, behind the notes that wait for it', async () => {
+    const lane = openLane(test.store, 'waiting');
+    const first = await talk(lane, 't1', 'one');
+    await note('waiting', null, 'machine replaced');
+    const { turnKey } = await lane.admit('t2', 'two');
+    const [earlier, turn] = await load({ ...first, turnKey });
+    expect(earlier?.entries[0]).toEqual({ kind: 'user', text: 'one' });
+    const entries = [
+      { kind: 'note', text: 'machine replaced' },
+      { kind: 'user', text: 'two' },
+    ];
+    expect(turn).toEqual({ turnId: 't2', entries });
+    // No note of an earlier turn is taken along where only this one fits.
+    expect(await load({ ...first, turnKey }, { bytesMax: 1 })).toEqual([turn]);
+    await lane.open();
+    expect(await load({ ...first, turnKey })).toEqual([earlier, turn]);
+  });
+});
+
 describe('addNote', () => {
   it('is refused where there is no such user', async () => {
     await expect(note('nobody', null, 'hello')).rejects.toMatchObject({ code: '23502' });

@@ -1,11 +1,12 @@
 /** Goal: one result per step, fenced by lane and try. Method: lanes that begin, answer late, twice or not at all, on real Postgres. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requestCancel } from '../../src/store/admission.js';
+import { loadConversation } from '../../src/store/conversation.js';
 import { readEvents } from '../../src/store/events.js';
 import { beginStep, storeAnswer, type NewCall } from '../../src/store/steps.js';
 import { getTurn } from '../../src/store/turns.js';
-import { getUser } from '../../src/store/users.js';
-import { bash, openLane, openStore, type TestLane, type TestStore } from './support/lanes.js';
+import { createUser, getUser, requestDestroy } from '../../src/store/users.js';
+import { bash, DEFAULTS, openLane, openStore, type TestLane, type TestStore } from './support/lanes.js';
 
 let test: TestStore;
 beforeAll(async () => {
@@ -33,9 +34,52 @@ describe('beginStep', () => {
       kind: 'begin',
       userId: 'tries',
       try: 1,
-      turn: { turnId: 't1', position: 1, isCancelRequested: false },
+      opened: undefined,
     });
     expect(await begin(lane, turnKey)).toBe(2);
+  });
+
+  it('opens a waiting turn where it may, with the prompt in the transcript, its event and its time limit', async () => {
+    const lane = openLane(test.store, 'opens');
+    await createUser(test.store, lane);
+    await lane.open();
+    const { turnKey } = await lane.admit('t1', 'first words');
+    const opening = { ...lane, turnKey, step: 0, opens: DEFAULTS };
+    const begun = await beginStep(test.store, opening);
+    expect(begun).toMatchObject({ kind: 'begin', try: 1, opened: DEFAULTS });
+    const { state, startedAt, deadlineAt } = await view('opens');
+    expect(state).toBe('running');
+    expect(Date.parse(deadlineAt ?? '') - Date.parse(startedAt ?? '')).toBe(DEFAULTS.wallMs);
+    expect(begun.kind === 'begin' && begun.opened?.deadlineAtMs).toBe(Date.parse(deadlineAt ?? ''));
+    expect((await bodies('opens')).map(({ type }) => type)).toEqual(['turn.queued', 'turn.started']);
+    const { turns } = await loadConversation(test.store, { turnKey, turnsMax: 9, bytesMax: 9_999 });
+    expect(turns).toEqual([{ turnId: 't1', entries: [{ kind: 'user', text: 'first words' }] }]);
+    expect(await beginStep(test.store, opening)).toMatchObject({ kind: 'begin', try: 2, opened: undefined });
+  });
+
+  it('opens no turn that another one comes before, and none of a user that is being destroyed', async () => {
+    const lane = openLane(test.store, 'not-next');
+    const first = await lane.run('t0');
+    const { turnKey } = await lane.admit('t1');
+    const third = await lane.admit('t2');
+    const opening = { ...lane, step: 0, opens: DEFAULTS };
+    const notNext = { kind: 'not_next' };
+    expect(await beginStep(test.store, { ...opening, turnKey })).toEqual(notNext);
+    await lane.answer(first, 0, []);
+    expect(await beginStep(test.store, { ...opening, turnKey: third.turnKey })).toEqual(notNext);
+    await requestDestroy(test.store, 'not-next');
+    expect(await beginStep(test.store, { ...opening, turnKey })).toEqual(notNext);
+    expect(await view('not-next')).toMatchObject({ state: 'queued', startedAt: null, steps: 0 });
+  });
+
+  it('opens no turn for a run that does not own the lane', async () => {
+    const lane = openLane(test.store, 'stale-opening');
+    await lane.run('t0');
+    await lane.close('t0');
+    const { turnKey } = await lane.admit('t1');
+    await openLane(test.store, 'stale-opening', 'run-2').open();
+    const opening = beginStep(test.store, { ...lane, turnKey, step: 0, opens: DEFAULTS });
+    await expect(opening).rejects.toMatchObject({ code: 'STALE_LANE' });
   });
 
   it('answers the stored result of a step whose completion was lost', async () => {

@@ -137,3 +137,62 @@ describe('failures of a turn', () => {
     expect(scheduledActivities(events)).toEqual(['think', 'act', 'think']);
   });
 });
+
+describe('a turn that admission announced', () => {
+  it('is begun by a lane at rest without a look', async () => {
+    const lane = await harness.warmLane();
+    const before = lane.record.executions.length;
+    await lane.submit('next', commands(1));
+    await lane.ended('next');
+    await lane.rests();
+    expect(lane.record.executions.slice(before).map(({ name }) => name)).toEqual(['think', 'act', 'think']);
+  });
+
+  it('keeps to the settings as they were when it was opened', async () => {
+    const lane = await harness.warmLane();
+    lane.record.settings.stepsMax = 1;
+    await lane.submit('next', commands(1));
+    expect(await lane.ended('next')).toMatchObject({ state: 'failed', code: 'TURN_STEPS_EXCEEDED' });
+  });
+
+  it('waits behind one that the lane was not told of', async () => {
+    const lane = await harness.warmLane();
+    lane.record.admit('unannounced', commands(1));
+    await lane.submit('next', commands(1));
+    await lane.ended('next');
+    await lane.rests();
+    const begun = lane.record.executions.flatMap(({ name, turnKey }) => (name === 'act' ? turnKey : []));
+    expect(begun.slice(-2)).toEqual([lane.record.turn('unannounced').turnKey, lane.record.turn('next').turnKey]);
+    expect(lane.record.turn('unannounced')).toMatchObject({ state: 'completed' });
+  });
+
+  it('is not begun once it was cancelled', async () => {
+    const lane = await harness.warmLane();
+    const turn = lane.record.admit('gone', commands(1));
+    lane.record.requestCancel('gone');
+    await lane.send('enqueueTurn', { turnId: 'gone', admitted: { turnKey: turn.turnKey, position: turn.position } });
+    await lane.submit('next');
+    await lane.ended('next');
+    await lane.rests();
+    expect(lane.record.turn('gone')).toMatchObject({ state: 'cancelled', steps: [] });
+  });
+
+  it.each([{ turnKey: '77', position: 9 }, { turnKey: 'x', position: 1 }, { turnKey: '1000' }, 'nonsense', null])(
+    'stops nothing where it is not one: %j',
+    async (admitted) => {
+      const lane = await harness.warmLane();
+      await lane.send('enqueueTurn', { turnId: 'forged', admitted });
+      await lane.submit('next', commands(1));
+      expect((await lane.ended('next')).state).toBe('completed');
+      lane.record.violations.splice(0); // A key of nobody is refused by Postgres, and noted by the script.
+    },
+  );
+
+  it('ends once, whether its first step is tried again or not', async () => {
+    const lane = await harness.warmLane();
+    lane.record.fail('think', 'MODEL_UNAVAILABLE', { isRetryable: true });
+    await lane.submit('again', commands(1));
+    expect(await lane.ended('again')).toMatchObject({ state: 'completed' });
+    expect(lane.record.turn('again').steps.flat()).toMatchObject([{ runs: 1 }]);
+  });
+});

@@ -15,6 +15,7 @@ const FULL: Required<LaneData> = {
   lastErrorCode: 'MACHINE_LOST',
   idleMs: 1_234,
   stepsMax: 7,
+  wallMs: 60_000,
 };
 
 const overTheWire = (carry: Carry): unknown => JSON.parse(JSON.stringify(carry));
@@ -45,11 +46,18 @@ describe('a carry', () => {
   it.each(Object.keys(FULL))('without %s, or with another type in it, is none', (field) => {
     const carry: Record<string, unknown> = { ...carryOf(FULL, { mustLook: true, sleepRequested: false }) };
     for (const wrong of [undefined, [], {}, -1, 'nonsense-phase', true, Number.NaN]) {
-      const isText = field === 'machineId' && typeof wrong === 'string';
-      if (!isText) expect(parseCarry({ ...carry, [field]: wrong }), String(wrong)).toBeUndefined();
+      const isRight =
+        (field === 'machineId' && typeof wrong === 'string') || (field === 'wallMs' && wrong === undefined);
+      if (!isRight) expect(parseCarry({ ...carry, [field]: wrong }), String(wrong)).toBeUndefined();
     }
     const { [field]: _left, ...rest } = carry;
-    expect(parseCarry(rest)).toBeUndefined();
+    if (field !== 'wallMs') expect(parseCarry(rest)).toBeUndefined();
+  });
+
+  it('of a release that did not know the wall time is one, and says that it is not known', () => {
+    const { wallMs: _unknown, ...older } = carryOf(FULL, { mustLook: true, sleepRequested: false });
+    const parsed = parseCarry(overTheWire(older as Carry));
+    expect(parsed && dataOf(parsed)).toEqual({ ...FULL, wallMs: null });
   });
 
   it('of another schema is none', () => {

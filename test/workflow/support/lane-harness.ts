@@ -200,7 +200,8 @@ function createTestLane(parts: {
     },
     async submit(turnId, plan) {
       const turn = record.admit(turnId, plan);
-      await send('enqueueTurn', { turnId });
+      const { turnKey, position } = turn;
+      await send('enqueueTurn', { turnId, admitted: { turnKey, position } });
       return turn;
     },
     ended: (turnId) =>

@@ -10,6 +10,8 @@ import type {
   MachineActivities,
   OpenTurn,
   StepInput,
+  StepResult,
+  ThinkResult,
   TurnActivities,
 } from '../../../src/contracts/activities.js';
 import type { ErrorCode } from '../../../src/contracts/errors.js';
@@ -49,7 +51,8 @@ export function createScriptedActivities(recordOf: (workflowId: string) => LaneR
     forbidCompany(record, execution);
     record.executions.push(execution);
     try {
-      const scripted = record.takeFailure(name);
+      // A model call fails after its step has begun, so after it may have opened the turn.
+      const scripted = name === 'think' ? undefined : record.takeFailure(name);
       if (scripted !== undefined) throw scripted;
       return await body(record);
     } finally {
@@ -94,7 +97,7 @@ export function createScriptedActivities(recordOf: (workflowId: string) => LaneR
     closeTurn: (input) =>
       perform('closeTurn', input, (record) => {
         const turn = own(record, input);
-        return { closed: record.close(turn, input.outcome, input.code) };
+        return { closed: turn.state === 'running' && record.close(turn, input.outcome, input.code) };
       }),
 
     provisionMachine: () =>
@@ -210,8 +213,7 @@ function openNext(record: LaneRecord, isContact: boolean): Awaited<ReturnType<La
     record.lane += 1;
   }
   const { userState, turnCount, lastTurnAtMs, settings } = record;
-  const view = { ...record.machine, userState, turnCount, lastTurnAtMs };
-  const lane = { ...view, idleMs: settings.idleMs, stepsMax: settings.stepsMax };
+  const lane = { ...record.machine, userState, turnCount, lastTurnAtMs, ...settings };
   if (userState !== 'active') return { lane, turn: null };
   const next = record.openTurns.find((turn) => turn.state === 'running') ?? record.openTurns[0];
   return { lane, turn: next === undefined ? null : takeUp(record, next) };
@@ -247,13 +249,25 @@ function endOf(record: LaneRecord, turn: TurnRecord): Closed | undefined {
   return { kind: 'closed', outcome: turn.state, code: turn.code };
 }
 
-async function think(record: LaneRecord, input: StepInput): Promise<Awaited<ReturnType<TurnActivities['think']>>> {
+type ThinkInput = Parameters<TurnActivities['think']>[0];
+
+async function think(record: LaneRecord, input: ThinkInput): Promise<ThinkResult> {
   const turn = own(record, input);
+  if (turn.state !== 'queued' || input.mayOpen !== true) return answer(record, input, turn);
+  if (record.userState !== 'active' || record.openTurns[0] !== turn) return { kind: 'not_next' };
+  takeUp(record, turn);
+  const opened = { ...record.settings, deadlineAtMs: turn.deadlineAtMs };
+  return { ...(await answer(record, input, turn)), opened };
+}
+
+async function answer(record: LaneRecord, input: StepInput, turn: TurnRecord): Promise<StepResult> {
   const ended = endOf(record, turn);
   if (ended !== undefined) return ended;
   if (turn.lane !== record.lane) throw failure('STALE_LANE');
   const answered = turn.steps[input.step];
   if (answered !== undefined) return { kind: 'calls', calls: answered.map(refOf) };
+  const scripted = record.takeFailure('think');
+  if (scripted !== undefined) throw scripted;
   if (input.step > 0 && turn.steps[input.step - 1]?.some((call) => call.outcome === null)) {
     throw violate(record, `step ${input.step} before the calls of the one before are settled`);
   }
