@@ -6,6 +6,8 @@ export interface RunSize {
   readonly runId: string;
   readonly events: number;
   readonly bytes: number;
+  /** It was begun by a worker, and no workflow task and no activity is under way. */
+  readonly isAtRest: boolean;
 }
 
 export interface LaneReader {
@@ -21,9 +23,11 @@ export async function openLanes(address: string): Promise<LaneReader> {
   const connection = await Connection.connect({ address });
   const client = new Client({ connection });
 
-  async function describe(userId: string, runId?: string): Promise<RunSize> {
-    const description = await client.workflow.getHandle(laneWorkflowId(userId), runId).describe();
-    return { runId: description.runId, events: description.historyLength, bytes: description.historySize ?? 0 };
+  async function describe(userId: string, ofRunId?: string): Promise<RunSize> {
+    const description = await client.workflow.getHandle(laneWorkflowId(userId), ofRunId).describe();
+    const { runId, historyLength: events, historySize: bytes = 0, raw } = description;
+    const isAtRest = events > 3 && !raw.pendingWorkflowTask && (raw.pendingActivities ?? []).length === 0;
+    return { runId, events, bytes, isAtRest };
   }
   return {
     newestRun: (userId) => describe(userId),

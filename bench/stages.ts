@@ -26,7 +26,6 @@ interface StoredTurn {
   readonly turn_id: string;
   readonly created: number;
   readonly opened: number;
-  readonly began: number;
   readonly answered: number;
   readonly submitted: number;
   readonly guest_started: number;
@@ -39,7 +38,7 @@ interface StoredTurn {
 const epochMs = (column: string): string => `extract(epoch from ${column})::float8 * ${MS_PER_S}`;
 const STORED = `
   select t.turn_id, ${epochMs('t.created_at')} created, ${epochMs('t.started_at')} opened, ${epochMs('t.ended_at')} ended,
-    ${epochMs('s.started_at')} began, ${epochMs('s.answered_at')} answered, ${epochMs('l.started_at')} last_began,
+    ${epochMs('s.answered_at')} answered, ${epochMs('l.started_at')} last_began,
     ${epochMs('c.submitted_at')} submitted, ${epochMs('c.guest_started_at')} guest_started,
     ${epochMs('c.guest_ended_at')} guest_ended, ${epochMs('c.settled_at')} settled
   from turns t
@@ -91,10 +90,9 @@ function marksOf(turn: SeenTurn, row: StoredTurn, events: readonly HistoryEvent[
     ['submitTurn: connection, lock, up to the turn’s row', row.created],
     ['… its commit, and the signal as far as the server stored it', nth('workflowExecutionSignaledEventAttributes', 0)],
     ['signal → worker has the workflow task', nth('workflowTaskStartedEventAttributes', 0)],
-    ['lane: look into Postgres (local activity) until the turn is open', row.opened],
-    ['… its commit, workflow task done, think scheduled', nth('activityTaskScheduledEventAttributes', 0)],
-    ['think 0: up to its row', row.began],
-    ['think 0: commit, context, model, answer stored', row.answered],
+    ['workflow task done, think 0 scheduled', nth('activityTaskScheduledEventAttributes', 0)],
+    ['think 0: up to the turn being open', row.opened],
+    ['think 0: its commit, model, answer stored', row.answered],
     ['think 0: its commit, activity completed at the server', nth('activityTaskCompletedEventAttributes', 0)],
     ['… → worker has the second workflow task', nth('workflowTaskStartedEventAttributes', 1)],
     ['workflow task done, act scheduled', nth('activityTaskScheduledEventAttributes', 1)],

@@ -4,6 +4,7 @@
  */
 import { waitFor } from '../test/support/wait-for.js';
 import { scaled, type Benchmark } from './benchmark.js';
+import { openLanes } from './lanes.js';
 import { samplePairs, timed } from './pairs.js';
 import { withRig } from './rig.js';
 import { summarize, toText } from './statistics.js';
@@ -22,6 +23,7 @@ export const wake: Benchmark = {
       const { client, emulator } = rig.stack;
       const session = await rig.handler.createSession();
       const user = { userId: 'guest' };
+      const lanes = await openLanes(rig.temporalAddress);
       const untilAsleep = (machineId: string): Promise<unknown> =>
         waitFor('the machine sleeps', async () => {
           const { phase } = await emulator.get<{ phase: string }>(`/_emulator/machines/${machineId}`);
@@ -35,6 +37,7 @@ export const wake: Benchmark = {
       const subject = async (): Promise<number> => {
         await client.sleepNow(user);
         await waitFor('the user sleeps', async () => (await client.getUser(user)).machine.phase === 'asleep');
+        await waitFor('the lane has continued as new', async () => (await lanes.newestRun(user.userId)).isAtRest);
         return timed(() => rig.runTurn(user.userId, PROMPT));
       };
       await rig.handler.handle(session, PROMPT);
@@ -42,6 +45,7 @@ export const wake: Benchmark = {
       await samplePairs(1, { baseline, subject });
       await rig.setModelDelay(MODEL_DELAY_MS);
       const pairs = await samplePairs(scaled(context, PAIRS), { baseline, subject });
+      await lanes.close();
       const ratio = summarize(pairs.map((pair) => pair.subject / pair.baseline));
       context.say(`durable, ms         ${toText(summarize(pairs.map((pair) => pair.subject)))}`);
       context.say(`one after another   ${toText(summarize(pairs.map((pair) => pair.baseline)))}`);

@@ -14,30 +14,22 @@ export function createEnterMachine(deps: MachineActivityDeps): {
 } {
   const { store, machines, guest, newKey } = deps;
 
-  /** Asks the machine who it is, once it answers, and records it. */
-  async function enter({ machineId, generation }: UsableRow): Promise<MachineView> {
-    const signal = cancellationSignal();
-    const { bootId, home, isBootstrapped } = await untilAnswering(deps.polls, signal, () =>
-      guest.probe(machineId, { idempotencyKey: newKey(), signal }),
-    );
-    const phase = isBootstrapped ? 'ready' : 'bootstrapping';
-    // `ready` where an earlier attempt got that far.
-    return movePhase(store, {
-      generation,
-      phase,
-      from: ['bootstrapping', 'waking', 'ready'],
-      fields: { bootId, home },
-    });
-  }
-
-  /** The recipe says by itself who the machine is, and does nothing where its marker is: no need to ask before. */
-  async function bootstrap(): Promise<MachineView> {
-    const { generation, machineId } = await usableMachine(store);
+  /**
+   * Gives the machine what this boot lacks, once it answers. The recipe says by itself who the machine is, and does nothing where
+   * its marker is, so nobody has to ask before.
+   */
+  async function enter(generation: number, machineId: string): Promise<MachineView> {
     const signal = cancellationSignal();
     const fields = await untilAnswering(deps.polls, signal, () =>
       guest.bootstrap(machineId, { idempotencyKey: newKey(), signal }),
     );
-    return movePhase(store, { generation, phase: 'ready', from: ['bootstrapping', 'ready'], fields });
+    // `ready` where an earlier attempt got that far.
+    return movePhase(store, { generation, phase: 'ready', from: ['bootstrapping', 'waking', 'ready'], fields });
+  }
+
+  async function bootstrap(): Promise<MachineView> {
+    const { generation, machineId } = await usableMachine(store);
+    return enter(generation, machineId);
   }
 
   async function wake(): Promise<MachineView> {
@@ -66,7 +58,7 @@ export function createEnterMachine(deps: MachineActivityDeps): {
     const wokenAt = transitionOf(await awaitPhase(deps, machineId, 'running', { timeoutMs, signal }));
     const woken = { generation, phase: 'waking', fields: { wokenAt }, awakeFrom: wokenAt } as const;
     await movePhase(store, { ...woken, from: ['waking'] });
-    return enter(row);
+    return enter(generation, machineId);
   }
 
   return { bootstrap, wake };

@@ -16,7 +16,7 @@ export interface PollSettings {
 
 const FIRST_PAUSE_MS = 20;
 /** A pause is this share of what was waited so far: what comes late by it is small beside the wait itself. */
-const PAUSE_SHARE = 1 / 16;
+const PAUSE_SHARE = 1 / 32;
 /** A read may be stale, most of all for a machine that was just made: missing for so long it is gone. */
 const MISSING_MS = 3_000;
 

@@ -121,8 +121,13 @@ export interface TurnActivities {
   stopCommand(input: TurnRef & { readonly as: 'cancelled' | 'interrupted' }): Promise<{ readonly stopped: number }>;
   /** For failure and cancellation; the first close wins. */
   closeTurn(
-    input: TurnRef & { readonly outcome: 'failed' | 'cancelled'; readonly code: ErrorCode },
-  ): Promise<{ readonly closed: boolean }>;
+    input: TurnRef & {
+      readonly outcome: 'failed' | 'cancelled';
+      readonly code: ErrorCode;
+      /** Closes nothing while a submitted command has no outcome: a late worker may have sent it since they were stopped. */
+      readonly onlySettled?: true;
+    },
+  ): Promise<{ readonly closed: boolean; readonly isUnsettled?: true }>;
 }
 
 /** What the heartbeat of an agent step carries. */
@@ -145,7 +150,7 @@ export interface MachineActivities {
   provisionMachine(): Promise<MachineView>;
   /** Answers phase `ready`. */
   bootstrapMachine(): Promise<MachineView>;
-  /** Answers `ready`, or `bootstrapping` where the boot has lost what bootstrap installed. */
+  /** Wakes the machine and gives it again what its boot has lost: answers phase `ready`. */
   wakeMachine(): Promise<MachineView>;
   sleepMachine(): Promise<SleepResult>;
   /** Records that the machine is gone: phase `failed`; the next provision makes the next generation. */

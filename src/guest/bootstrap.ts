@@ -1,10 +1,9 @@
-/** The two executions that a machine sees before any attachment: the probe, and the bootstrap recipe. */
+/** The execution that a machine sees after every boot and before any attachment: the bootstrap recipe. It says who the machine is. */
 import { createHash } from 'node:crypto';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { ExecutionResult, MachineProvider } from '../machines/provider.js';
-import type { BootstrapReport, GuestIdentity, GuestProbe } from './guest.js';
+import type { BootstrapReport, GuestIdentity } from './guest.js';
 
-const PROBE_TIMEOUT_MS = 20_000;
 /** Refreshing the package lists, and installing: without a network both must give up, not hang. */
 const UPDATE_SECONDS_MAX = 120;
 const INSTALL_SECONDS_MAX = 600;
@@ -49,13 +48,6 @@ const IDENTITY_SCRIPT = `read -r boot </proc/sys/kernel/random/boot_id || exit 1
 home=\${HOME:-~}
 printf 'innkeeper-machine %s %s\\n' "$boot" "$(printf %s "$home" | base64 -w 0)"`;
 
-function probeScript(recipe: BootstrapRecipe): string {
-  return `${IDENTITY_SCRIPT}
-done=0
-for marker in ${markers(recipe)}; do [ -f "$marker" ] && done=1; done
-printf 'innkeeper-probe %s\\n' "$done"`;
-}
-
 /** @throws InnkeeperError GUEST_UNREACHABLE where the answer makes no sense */
 function identityOf(result: ExecutionResult): GuestIdentity {
   const match = /^innkeeper-machine (\S+) (\S+)$/m.exec(result.stdout);
@@ -65,19 +57,6 @@ function identityOf(result: ExecutionResult): GuestIdentity {
     });
   }
   return { bootId: match[1] ?? '', home: Buffer.from(match[2] ?? '', 'base64').toString('utf8') };
-}
-
-/** @throws what `execute` throws; GUEST_UNREACHABLE where the answer makes no sense */
-export async function runProbe(machines: MachineProvider, machineId: string, call: Call): Promise<GuestProbe> {
-  const result = await machines.execute(
-    machineId,
-    { argv: ['/bin/bash', '-c', probeScript(call.recipe)], timeoutMs: PROBE_TIMEOUT_MS },
-    { idempotencyKey: call.idempotencyKey, signal: call.signal },
-  );
-  const identity = identityOf(result);
-  const match = /^innkeeper-probe ([01])$/m.exec(result.stdout);
-  if (match === null) throw new InnkeeperError('GUEST_UNREACHABLE', 'The machine did not answer the probe to its end.');
-  return { ...identity, isBootstrapped: match[1] === '1' };
 }
 
 function bootstrapScript(recipe: BootstrapRecipe): string {

@@ -1,7 +1,7 @@
 /** The guest over a provider of machines: terminals where there are any, executions where there are none. */
 import { InnkeeperError } from '../contracts/errors.js';
 import type { MachineProvider } from '../machines/provider.js';
-import { DEFAULT_RECIPE, runBootstrap, runProbe, type BootstrapRecipe } from './bootstrap.js';
+import { DEFAULT_RECIPE, runBootstrap, type BootstrapRecipe } from './bootstrap.js';
 import { attachByExecutions } from './execution-attachment.js';
 import type { Guest, GuestAttachment } from './guest.js';
 import { loadRunner, type RunnerSource } from './runner-source.js';
@@ -22,7 +22,6 @@ export function createGuest(options: GuestOptions): Guest {
   const { machines, newKey, recipe = DEFAULT_RECIPE } = options;
   const parts = { machines, newKey, runner: options.runner ?? loadRunner() };
   return {
-    probe: (machineId, call) => runProbe(machines, machineId, { ...call, recipe }),
     bootstrap: (machineId, call) => runBootstrap(machines, machineId, { ...call, recipe }),
     async attach(request): Promise<GuestAttachment> {
       request.signal.throwIfAborted();

@@ -104,22 +104,15 @@ export interface AttachRequest {
   readonly signal: AbortSignal;
 }
 
-/** What the machine told when it was probed. */
-export interface GuestProbe extends GuestIdentity {
-  /** True when this boot's root file system still holds the marker of this bootstrap recipe. */
-  readonly isBootstrapped: boolean;
-}
-
 export interface BootstrapReport extends GuestIdentity {
   /** Tools that the recipe could not install. */
   readonly missing: readonly string[];
 }
 
 export interface Guest {
-  /** One no-op execution that proves the machine answers, and says who it is. @throws GUEST_UNREACHABLE, MACHINE_LOST */
-  probe(machineId: string, options: { idempotencyKey: string; signal: AbortSignal }): Promise<GuestProbe>;
   /**
-   * Runs the bootstrap recipe: installs only what is missing, leaves its marker. Never throws for what cannot be installed.
+   * Runs the bootstrap recipe: installs only what is missing, leaves its marker, and does nothing where that is. Proves that the
+   * machine answers, and says who it is. Never throws for what cannot be installed.
    * @throws GUEST_UNREACHABLE, MACHINE_LOST
    */
   bootstrap(machineId: string, options: { idempotencyKey: string; signal: AbortSignal }): Promise<BootstrapReport>;

@@ -15,12 +15,19 @@ import { storeOptions } from './activity-options.js';
 
 const store = proxyLocalActivities<LaneActivities & Pick<TurnActivities, 'closeTurn'>>(storeOptions);
 
+export interface TurnClose {
+  readonly outcome: 'failed' | 'cancelled';
+  readonly code: ErrorCode;
+  readonly onlySettled?: true;
+}
+
 export interface StoreSteps {
   openNextTurn(isContact: boolean): Promise<OpenNextTurnResult>;
   admitPrompt(message: { readonly turnId: string; readonly prompt: string }): Promise<void>;
   recordCancel(turnId: string): Promise<void>;
   recordRejection(message: RejectedMessage): Promise<void>;
-  closeTurn(turn: OpenTurn, end: { readonly outcome: 'failed' | 'cancelled'; readonly code: ErrorCode }): Promise<void>;
+  /** Answers `isUnsettled`, and does nothing, where the close is for settled commands only and one is not. */
+  closeTurn(turn: OpenTurn, end: TurnClose): Promise<{ readonly isUnsettled?: true }>;
 }
 
 export function createStoreSteps(): StoreSteps {
@@ -47,9 +54,9 @@ export function createStoreSteps(): StoreSteps {
     recordRejection: (message) =>
       inLine(() => store.recordRejection.executeWithOptions(options(`record a refusal: ${message.code}`), [message])),
     closeTurn: ({ turnKey, position }, end) =>
-      inLine(async () => {
+      inLine(() => {
         const summary = `turn ${position} · close: ${end.code}`;
-        await store.closeTurn.executeWithOptions(options(summary), [{ turnKey, position, ...end }]);
+        return store.closeTurn.executeWithOptions(options(summary), [{ turnKey, position, ...end }]);
       }),
   };
 }

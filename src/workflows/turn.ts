@@ -9,7 +9,7 @@ import { codeOf } from './failures.js';
 import type { Ensured, LaneMachine } from './machine.js';
 import { untilStored } from './pause.js';
 import * as steps from './steps.js';
-import type { StoreSteps } from './store-steps.js';
+import type { StoreSteps, TurnClose } from './store-steps.js';
 
 export type TurnEnd =
   | ClosedTurn
@@ -187,19 +187,33 @@ export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: Tu
     }
   }
 
+  function closeTurn(end: TurnClose): Promise<{ readonly isUnsettled?: true }> {
+    return untilStored(`turn ${turn.position} · close again after an error`, () => host.store.closeTurn(turn, end));
+  }
+
   async function close(end: Closing): Promise<TurnEnd> {
-    await untilStored(`turn ${turn.position} · close again after an error`, () => host.store.closeTurn(turn, end));
+    await closeTurn(end);
     return { kind: 'closed', ...end };
+  }
+
+  /** As `close`, once more stopping what a worker that was late, or has died since, had sent behind the first stop's back. */
+  async function closeSettled(end: Closing, as: 'cancelled' | 'interrupted'): Promise<TurnEnd> {
+    const { isUnsettled } = await closeTurn({ ...end, onlySettled: true });
+    if (isUnsettled !== true) return { kind: 'closed', ...end };
+    const unsettled = await settle(as);
+    return unsettled !== null && LEAVES_OPEN.has(unsettled) ? { kind: 'left_open', code: unsettled } : close(end);
   }
 
   /** Everything that ends a turn otherwise than by its last answer. */
   async function afterFailure(error: unknown): Promise<TurnEnd> {
     const code = codeOfEnd(error);
     if (reason === undefined && LEAVES_OPEN.has(code)) return { kind: 'left_open', code };
-    if (commands === 'acting') stopping ??= settle(reason === 'cancelled' ? 'cancelled' : 'interrupted');
+    const as = reason === 'cancelled' ? 'cancelled' : 'interrupted';
+    if (commands === 'acting') stopping ??= settle(as);
     const unsettled = (await stopping) ?? null;
     if (unsettled !== null && LEAVES_OPEN.has(unsettled)) return { kind: 'left_open', code: unsettled };
-    return close(reason === undefined ? { outcome: 'failed', code } : CLOSING[reason]);
+    const end: Closing = reason === undefined ? { outcome: 'failed', code } : CLOSING[reason];
+    return unsettled === null ? closeSettled(end, as) : close(end);
   }
 
   async function run(): Promise<TurnEnd> {

@@ -51,6 +51,23 @@ describe('cancel', () => {
     await goesOn(lane);
   });
 
+  it('stops once more what a late worker sent behind the first stop, and only then closes the turn', async () => {
+    const lane = await harness.warmLane();
+    const command = lane.record.hold('act');
+    const turn = await lane.submit('t', [['bash', 'bash']]);
+    await command.reached;
+    lane.record.fail('closeTurn', 'STORE_UNAVAILABLE', { times: 1_000, isRetryable: true });
+    await cancel(lane, 't');
+    await waitFor('the first stop is over', () => lane.record.count('closeTurn') > 0);
+    const late = turn.steps[0]?.[1];
+    Object.assign(late ?? {}, { isSubmitted: true, runs: 1 });
+    lane.record.heal('closeTurn');
+    expect(await lane.ended('t')).toMatchObject({ state: 'cancelled', code: 'CANCELLED' });
+    expect(late).toMatchObject({ runs: 1, outcome: 'cancelled' });
+    expect(lane.record.count('stopCommand')).toBe(2);
+    await goesOn(lane);
+  });
+
   it('ends a turn that thinks, without touching the machine', async () => {
     const lane = await harness.warmLane();
     const thought = lane.record.hold('think');

@@ -97,6 +97,8 @@ export function createScriptedActivities(recordOf: (workflowId: string) => LaneR
     closeTurn: (input) =>
       perform('closeTurn', input, (record) => {
         const turn = own(record, input);
+        const isUnsettled = turn.steps.flat().some((call) => call.isSubmitted && call.outcome === null);
+        if (input.onlySettled === true && isUnsettled) return { closed: false, isUnsettled };
         return { closed: turn.state === 'running' && record.close(turn, input.outcome, input.code) };
       }),
 
