@@ -22,7 +22,7 @@ const HELD_CANCELS_MAX = 100;
 export interface Inbox {
   /** Something may wait in Postgres since the loop last looked: set by `askToLook` and by an announcement. */
   mustLook: boolean;
-  /** The one reason to look is this turn (the first in order, of several): it may be begun without a look. */
+  /** The one reason to look is this turn: it may be begun without a look. */
   announced: AnnouncedTurn | undefined;
   /** An `enqueueTurn` came since the loop last found its user. */
   wasEnqueued: boolean;
@@ -87,12 +87,11 @@ export function askToLook(inbox: Inbox): void {
   inbox.announced = undefined;
 }
 
-/** Notes an admitted turn; where the loop has to look anyway, or the sender did not say its place, only that. */
+/** Notes an admitted turn; where there is another reason to look, or the sender did not say its place, only that. */
 function announce(inbox: Inbox, turn: AnnouncedTurn | undefined): void {
-  const known = inbox.announced;
-  if (turn === undefined || (inbox.mustLook && known === undefined)) return askToLook(inbox);
+  if (turn === undefined || (inbox.mustLook && inbox.announced?.turnKey !== turn.turnKey)) return askToLook(inbox);
   inbox.mustLook = true;
-  if (known === undefined || turn.position < known.position) inbox.announced = turn;
+  inbox.announced = turn;
 }
 
 /** Keeps a refusal until it is recorded. Past the bound only the record of refusals gets shorter; no message is lost by it. */

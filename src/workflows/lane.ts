@@ -120,10 +120,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       if (lane.userState === 'destroying') inbox.destroyRequested = true;
       // A user that is being destroyed begins nothing more; destroyMachine settles the turn.
       if (!inbox.destroyRequested) {
-        if (turn !== null) {
-          if (inbox.announced?.turnKey === turn.turnKey) noteLooked();
-          start(turn);
-        }
+        if (turn !== null) start(turn);
         // What an earlier run began is finished, even with no turn in sight: a create in flight must not leak.
         else if (isContact && isUnfinished(data.phase)) void machine.ensure();
       }
@@ -179,6 +176,8 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
 
   function takeEnd(end: TurnEnd): void {
     ended = undefined;
+    // Announced while it ran: a look had found it first.
+    if (inbox.announced !== undefined && inbox.announced.turnKey === running?.turn.turnKey) noteLooked();
     running = undefined;
     data.lastActivityAtMs = Date.now();
     // Whoever closed the turn has looked: where nothing waited then, only a signal since asks for another look.

@@ -87,7 +87,7 @@ describe('a prompt inside a signal', () => {
     await waitFor('the first tries', () => lane.record.count('admitPrompt') >= 2);
     await lane.submit('t', [['bash']]);
     expect((await lane.ended('t')).state).toBe('completed');
-    expect((await lane.state()).turn).toBeNull();
+    await lane.reaches('rest', ({ turn }) => turn === null);
     lane.record.heal('admitPrompt');
     expect((await lane.ended('poison')).state).toBe('completed');
     expect(failedTasks(await lane.events())).toEqual([]);

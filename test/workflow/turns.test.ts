@@ -196,3 +196,21 @@ describe('a turn that admission announced', () => {
     expect(lane.record.turn('again').steps.flat()).toMatchObject([{ runs: 1 }]);
   });
 });
+
+describe('turns that are announced one upon another', () => {
+  it('are all begun, in order and once, whenever the announcements arrive', async () => {
+    const lane = await harness.warmLane();
+    const first = lane.record.hold('act');
+    await lane.submit('one', commands(1));
+    await first.reached;
+    const one = lane.record.turn('one');
+    // The first one's own comes again while it runs; the next two come behind the end of its last look at the queue.
+    await lane.send('enqueueTurn', { turnId: 'one', admitted: { turnKey: one.turnKey, position: one.position } });
+    for (const turnId of ['two', 'three']) await lane.submit(turnId, commands(1));
+    first.release();
+    await lane.ended('three');
+    await lane.rests();
+    const begun = lane.record.executions.flatMap(({ name, turnKey }) => (name === 'act' ? turnKey : []));
+    expect(begun.slice(-3)).toEqual(['one', 'two', 'three'].map((turnId) => lane.record.turn(turnId).turnKey));
+  });
+});

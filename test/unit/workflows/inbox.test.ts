@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { HELD_REJECTIONS_MAX } from '../../../src/contracts/limits.js';
 import {
+  askToLook,
   createInbox,
   hasNoMail,
   hasUnstoredTurns,
@@ -64,5 +65,13 @@ describe('an inbox', () => {
     refuseAll(inbox, 'USER_DESTROYED');
     expect(inbox.rejections.map(({ signal }) => signal)).toEqual(['enqueueTurn', 'machineLost', 'wakeNow']);
     expect(isInboxEmpty({ ...inbox, rejections: [] })).toBe(true);
+  });
+});
+
+describe('an announced turn', () => {
+  it('is forgotten where there is another reason to look', () => {
+    const inbox = { ...empty(), mustLook: true, announced: { turnId: 't', turnKey: '1', position: 1 } };
+    askToLook(inbox);
+    expect(inbox).toMatchObject({ mustLook: true, announced: undefined });
   });
 });
