@@ -79,6 +79,9 @@ export function requiredCoverage(): string[] {
     'continued in mid turn',
     'cancel request',
     'reset',
+    'opened by its first step',
+    'announced and not next',
+    'closed once it was settled again',
     'undecodable payload',
   ].sort();
 }
@@ -159,6 +162,9 @@ function markerLines(event: HistoryEvent, summary: string): string[] {
   return [
     `${failure ? 'failed local' : 'local'} ${data.activity_type}`,
     ...(close === undefined || failure ? [] : [`close ${close}`]),
+    ...(textOf(details?.['result']?.payloads?.[0]?.data).includes('"isUnsettled":true')
+      ? ['closed once it was settled again']
+      : []),
   ];
 }
 
@@ -169,7 +175,10 @@ function activityLines(event: HistoryEvent, scheduled: Map<string, string>): str
   const { scheduledEventId: failed } = event.activityTaskFailedEventAttributes ?? {};
   const { scheduledEventId: cancelled } = event.activityTaskCanceledEventAttributes ?? {};
   const nameAt = (id: unknown): string => scheduled.get(String(id)) ?? '';
+  const result = textOf(event.activityTaskCompletedEventAttributes?.result?.payloads?.[0]?.data);
   return [
+    ...(result.includes('"opened":') ? ['opened by its first step'] : []),
+    ...(result.includes('"kind":"not_next"') ? ['announced and not next'] : []),
     ...(done ? [`activity ${nameAt(done)}`] : []),
     ...(failed ? [`failed ${nameAt(failed)}`] : []),
     ...(cancelled ? [`cancelled ${nameAt(cancelled)}`] : []),

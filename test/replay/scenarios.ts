@@ -405,4 +405,35 @@ export const SCENARIOS: readonly Scenario[] = [
       await ended(lane);
     },
   },
+  {
+    name: 'announced-turns',
+    async play(lane) {
+      await turn(lane, 'one');
+      await lane.rests();
+      await turn(lane, 'two');
+      await lane.rests();
+      lane.record.admit('unannounced', COMMAND);
+      await turn(lane, 'three');
+      await lane.rests();
+      await fallAsleep(lane);
+    },
+  },
+  {
+    name: 'settled-again',
+    async play(lane) {
+      await turn(lane, 'one');
+      await lane.rests();
+      const command = lane.record.hold('act');
+      const { steps } = await lane.submit('two', [['bash', 'bash']]);
+      await command.reached;
+      lane.record.fail('closeTurn', 'STORE_UNAVAILABLE', { times: 1_000, isRetryable: true });
+      lane.record.requestCancel('two');
+      await lane.send('cancelTurn', { turnId: 'two' });
+      await waitFor('the first stop is over', () => lane.record.count('closeTurn') > 0);
+      // What a late worker sends behind the stop.
+      Object.assign(steps[0]?.[1] ?? {}, { isSubmitted: true, runs: 1 });
+      lane.record.heal('closeTurn');
+      await lane.ended('two');
+    },
+  },
 ];
