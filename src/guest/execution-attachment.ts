@@ -17,12 +17,14 @@ import type {
 import { toFinalStatus, toRefusal, type FinalStatus } from './records.js';
 import { helloLine, partLine, runLine, statusLine, stopLine } from './requests.js';
 import { installRunner, type RunnerSource } from './runner-source.js';
-import { FrameReader, journalName, type Frame } from './wire.js';
+import { FrameReader, journalName, readCount, type Frame } from './wire.js';
 
 /** Exit code of a shell that finds no file to run: the runner is not on the machine (any more). */
 const EXIT_NOT_FOUND = 127;
 /** Bytes of output asked for at once where whole answers come cut short. */
 const PART_BYTES = 24 * 1024;
+/** Kept output that is put together from parts; far above what any command asks to be kept. */
+const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 /** Answers in a row that say nothing before the machine counts as unreachable. */
 const MUTE_ANSWERS_MAX = 3;
 
@@ -38,7 +40,9 @@ export async function attachByExecutions(request: AttachRequest, parts: Executio
   const hello = (await caller.call(helloLine(caller.tag), { waitMs: 0, signal: request.signal })).at(-1);
   if (hello?.kind === 'refused') throw toRefusal(hello);
   if (hello?.kind !== 'hello') throw new InnkeeperError('GUEST_UNREACHABLE', 'The runner did not answer.');
-  const identity = { bootId: hello.fields['boot'] ?? '', home: hello.body.toString('utf8') };
+  const bootId = hello.fields['boot'] ?? '';
+  if (bootId === '') throw new InnkeeperError('GUEST_UNREACHABLE', 'The runner did not say which boot this is.');
+  const identity = { bootId, home: hello.body.toString('utf8') };
   return new ExecutionAttachment(caller, { identity, attachment: request.attachment });
 }
 
@@ -68,7 +72,7 @@ export class ExecutionAttachment implements GuestAttachment {
       const waitMs = EXECUTION_WAITS_MS[Math.min(round, EXECUTION_WAITS_MS.length - 1)] ?? 0;
       const answer = await this.#ask(name, line, { waitMs, signal: options.signal });
       if (answer?.kind === 'result' || answer?.kind === 'void') return this.#read(answer, answer.kind, options.signal);
-      if (answer?.kind === 'running') options.onProgress?.({ outputBytes: Number(answer.fields['bytes']) });
+      if (answer?.kind === 'running') options.onProgress?.({ outputBytes: readCount(answer.fields, 'bytes') ?? 0 });
       line = answer?.kind === 'running' ? question : submission;
       mute = answer?.kind === 'running' ? 0 : mute + 1;
       if (mute >= MUTE_ANSWERS_MAX) this.#fail('The runner took the command but does not know it.');
@@ -109,11 +113,14 @@ export class ExecutionAttachment implements GuestAttachment {
     const status = toFinalStatus(answer, kind);
     if (status !== 'damaged') return status;
     const pieces: Buffer[] = [];
-    const total = Number(answer.fields['head']) + Number(answer.fields['tail']);
+    const total = (readCount(answer.fields, 'head') ?? 0) + (readCount(answer.fields, 'tail') ?? 0);
+    if (total > OUTPUT_BYTES_MAX) return this.#fail('The machine names more output than is ever kept.');
     for (let offset = 0; offset < total;) {
-      const line = partLine(this.#caller.tag, answer.name, { offset, bytes: PART_BYTES });
+      const bytes = Math.min(PART_BYTES, total - offset);
+      const line = partLine(this.#caller.tag, answer.name, { offset, bytes });
       const part = await this.#ask(answer.name, line, { waitMs: 0, signal });
-      if (part?.kind !== 'part' || part.body.length === 0) return this.#fail('The output could not be read.');
+      const isPart = part?.kind === 'part' && part.body.length > 0 && part.body.length <= bytes;
+      if (!isPart) return this.#fail('The output could not be read.');
       pieces.push(part.body);
       offset += part.body.length;
     }

@@ -6,7 +6,7 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { ASK_FIRST_MS, ASK_MAX_MS, RESEND_FIRST_MS, SILENCE_MAX_MS } from './bounds.js';
 import { toFinalStatus, toRefusal, type FinalStatus } from './records.js';
 import type { TerminalChannel } from './terminal-channel.js';
-import type { Frame } from './wire.js';
+import { readCount, type Frame } from './wire.js';
 
 /** Times that an output may arrive other than it is stored before the channel counts as broken. */
 const DAMAGED_MAX = 4;
@@ -27,6 +27,11 @@ export interface Question {
   readonly answers: Readonly<Record<string, 'result' | 'void'>>;
   readonly signal: AbortSignal;
   readonly onRunning?: ((outputBytes: number) => void) | undefined;
+}
+
+/** The machine names the kind: a name that every object has is not one of ours. */
+function find(answers: Question['answers'], kind: string): 'result' | 'void' | undefined {
+  return Object.hasOwn(answers, kind) ? answers[kind] : undefined;
 }
 
 /** Resolves with the final status. @throws the channel's failure, a refusal, the signal's reason */
@@ -84,11 +89,11 @@ export function follow(channel: TerminalChannel, question: Question): Promise<Fi
         ask(question.opening);
         return plan();
       }
-      const record = question.answers[frame.kind] ?? (damaged > 0 ? REPAIR_ANSWERS[frame.kind] : undefined);
+      const record = find(question.answers, frame.kind) ?? (damaged > 0 ? find(REPAIR_ANSWERS, frame.kind) : undefined);
       if (record === undefined) {
         if (!isHeard) delayMs = ASK_FIRST_MS;
         isHeard = true;
-        if (frame.kind === 'running') question.onRunning?.(Number(frame.fields['bytes']));
+        if (frame.kind === 'running') question.onRunning?.(readCount(frame.fields, 'bytes') ?? 0);
         return plan();
       }
       const status = toFinalStatus(frame, record);

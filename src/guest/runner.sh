@@ -472,8 +472,18 @@ settle() {
   write_record "$JOURNAL/$id.void" "reason=$2 total=$TOTAL head=$HEADN tail=$TAILN kept=$KEPT"
 }
 
-# Frame: \036 tag kind id meta… body=N enc=E \037 body \035 tag \n. Only the length tells where the body ends.
-emit() { printf '\036%s %s %s %s body=0 enc=raw \037\035%s\n' "$TAG" "$1" "$2" "$3" "$TAG"; }
+# Frame: \036 tag count header \037 body \035 tag \n, header: kind id meta… body=N enc=E of=id. The header is counted and names the
+# command at both ends: what is lost or doubled on its way shows. Only the length tells where the body ends.
+emit() {
+  local header="$1 $2 $3 body=0 enc=raw of=$2 "
+  printf '\036%s %s %s\037\035%s\n' "$TAG" "${#header}" "$header" "$TAG"
+}
+
+# The part of a frame ahead of its body: $1 kind, $2 id, $3 meta, $4 bytes, $5 encoding.
+emit_head() {
+  local header="$1 $2 $3 body=$4 enc=$5 of=$2 "
+  printf '\036%s %s %s\037' "$TAG" "${#header}" "$header"
+}
 
 # Frame of kind $1 with the record at hand (R, LINE) of command $2, and its kept output.
 emit_record() {
@@ -481,13 +491,14 @@ emit_record() {
   if ((bytes == 0)) || [[ $ENCODING == none ]]; then
     emit "$kind" "$id" "$LINE"
   elif [[ $ENCODING == b64 ]]; then
-    printf '\036%s %s %s %s body=%s enc=b64 \037' "$TAG" "$kind" "$id" "$LINE" $(((bytes + 2) / 3 * 4))
+    emit_head "$kind" "$id" "$LINE" $(((bytes + 2) / 3 * 4)) b64
     head -c "$bytes" "$file" | base64 -w 0
     printf '\035%s\n' "$TAG"
   elif ((bytes <= 16384)) && ! IFS= read -r -d '' text <"$file" && ((${#text} >= bytes)); then
-    printf '\036%s %s %s %s body=%s enc=raw \037%s\035%s\n' "$TAG" "$kind" "$id" "$LINE" "$bytes" "${text:0:bytes}" "$TAG"
+    local header="$kind $id $LINE body=$bytes enc=raw of=$id " # in one write
+    printf '\036%s %s %s\037%s\035%s\n' "$TAG" "${#header}" "$header" "${text:0:bytes}" "$TAG"
   else
-    printf '\036%s %s %s %s body=%s enc=raw \037' "$TAG" "$kind" "$id" "$LINE" "$bytes"
+    emit_head "$kind" "$id" "$LINE" "$bytes" raw
     head -c "$bytes" "$file"
     printf '\035%s\n' "$TAG"
   fi
@@ -603,7 +614,7 @@ verb_part() {
   [[ $STATE == result || $STATE == void ]] || { emit absent "$1" ''; return; }
   local bytes=$((${R[head]} + ${R[tail]} - $2))
   ((bytes = bytes < $3 ? bytes : $3))
-  printf '\036%s part %s offset=%s body=%s enc=b64 \037' "$TAG" "$1" "$2" $(((bytes + 2) / 3 * 4))
+  emit_head part "$1" "offset=$2" $(((bytes + 2) / 3 * 4)) b64
   tail -c +$(($2 + 1)) "$JOURNAL/${R[kept]}" | head -c "$bytes" | base64 -w 0
   printf '\035%s\n' "$TAG"
 }
@@ -736,7 +747,8 @@ say_hello() {
     printf '%s\n' "$$" >|"$BASE/serve"
   fi
   exec 9>&-
-  printf '\036%s hello - boot=%s body=%s enc=raw \037%s\035%s\n' "$TAG" "$BOOT" "${#HOME}" "$HOME" "$TAG"
+  emit_head hello - "boot=$BOOT" "${#HOME}" raw
+  printf '%s\035%s\n' "$HOME" "$TAG"
 }
 
 # The oldest commands leave the journal once there are many.

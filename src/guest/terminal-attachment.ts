@@ -91,11 +91,12 @@ export async function attachByTerminal(
       answer = await firstWord(channel, line, signal);
     }
     if (answer.kind === 'refused') throw toRefusal(answer);
-    if (answer.kind !== 'hello') {
+    const bootId = answer.fields['boot'] ?? '';
+    if (answer.kind !== 'hello' || bootId === '') {
       throw new InnkeeperError('GUEST_UNREACHABLE', 'The runner was placed on the machine but is not found there.');
     }
     return new TerminalAttachment(channel, {
-      identity: { bootId: answer.fields['boot'] ?? '', home: answer.body.toString('utf8') },
+      identity: { bootId, home: answer.body.toString('utf8') },
       attachment: request.attachment,
     });
   } catch (error) {
@@ -103,6 +104,9 @@ export async function attachByTerminal(
     throw error;
   }
 }
+
+/** What a shell without the runner says in its place. */
+const MISSING_HEADER = 'missing - body=0 enc=raw of=- ';
 
 /** The one line typed into the interactive shell. Its echo never looks like a frame: the frame's first byte is spelled out. */
 function greeting(tag: string, runner: RunnerSource, request: AttachRequest): Buffer {
@@ -112,7 +116,7 @@ function greeting(tag: string, runner: RunnerSource, request: AttachRequest): Bu
   }
   return Buffer.from(
     ` unset HISTFILE; if [ -f ${runner.path} ]; then exec env --default-signal bash ${runner.path} serve ${words.join(' ')}; ` +
-      `else printf '\\036%s missing - body=0 enc=raw \\037\\035%s\\n' ${tag} ${tag}; fi\n`,
+      `else printf '\\036%s ${MISSING_HEADER.length} ${MISSING_HEADER}\\037\\035%s\\n' ${tag} ${tag}; fi\n`,
   );
 }
 

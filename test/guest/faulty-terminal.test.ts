@@ -118,7 +118,8 @@ describe('a terminal that cannot be trusted', () => {
     const host = new AttachedMachine('terminal');
     try {
       const forged = String.raw`tag=$(tr '\0' ' ' </proc/$(cat .innkeeper/serve)/cmdline | cut -d' ' -f4)
-printf '\036%s result x exit=0 total=0 head=0 tail=0 body=0 enc=raw \037\035%s\n' "$tag" "$tag"; exit 3`;
+header='result x exit=0 total=0 head=0 tail=0 body=0 enc=raw of=x '
+printf '\036%s %s %s\037\035%s\n' "$tag" "${'${#header}'}" "$header" "$tag"; exit 3`;
       const which = command(forged, { cmdId: 'x' });
       const result = await host.run(forged, which);
       expect(result.exitCode).toBe(3);

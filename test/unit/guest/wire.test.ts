@@ -3,16 +3,11 @@ import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeField, encodeLine, FrameReader, journalName } from '../../../src/guest/wire.js';
+import { frameOf } from './support/frames.js';
 
 const TAG = 'a1b2c3d4e5f60718';
 
-function frame(kind: string, body: Buffer, fields = '', tag = TAG): Buffer {
-  return Buffer.concat([
-    Buffer.from(`\u001e${tag} ${kind} name ${fields} body=${body.length} enc=raw \u001f`),
-    body,
-    Buffer.from(`\u001d${tag}\n`),
-  ]);
-}
+const frame = (kind: string, body: Buffer, fields = '', tag = TAG): Buffer => frameOf(tag, kind, 'name', fields, body);
 
 describe('fields', () => {
   test('bash gets back exactly the text', () => {
@@ -81,12 +76,13 @@ describe('frames', () => {
   test('another tag is noise; fields and base64 are read', () => {
     const reader = new FrameReader(TAG);
     expect(reader.push(frame('result', Buffer.from('x'), '', '0000'))).toEqual([]);
-    const encoded = Buffer.from(`\u001e${TAG} result n exit=3 signal= body=4 enc=b64 \u001f/wA=\u001d${TAG}\n`);
+    const header = 'result n exit=3 signal= body=4 enc=b64 of=n ';
+    const encoded = Buffer.from(`\u001e${TAG} ${header.length} ${header}\u001f/wA=\u001d${TAG}\n`);
     expect(reader.push(encoded)).toEqual([
       {
         kind: 'result',
         name: 'n',
-        fields: { exit: '3', signal: '', body: '4', enc: 'b64' },
+        fields: { exit: '3', signal: '', body: '4', enc: 'b64', of: 'n' },
         body: Buffer.from([0xff, 0]),
       },
     ]);
