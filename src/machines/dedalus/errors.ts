@@ -28,9 +28,10 @@ export function mayLackRoute(failure: ApiFailure): boolean {
 /** `target`: a route of one machine (404 means that it is gone) or of the account. */
 export function toErrorCode(failure: ApiFailure, target: 'machine' | 'account'): ErrorCode {
   if (isRouteClosed(failure)) return 'PROVIDER_ROUTE_CLOSED';
-  const known = failure.errorCode === undefined ? undefined : byProviderCode[failure.errorCode];
-  if (known !== undefined) return known;
-  const { status } = failure;
+  const { status, errorCode } = failure;
+  // The provider names the code: a name that every object has is not in the table.
+  const known = errorCode !== undefined && Object.hasOwn(byProviderCode, errorCode) && byProviderCode[errorCode];
+  if (known) return known;
   if (status === 401 || status === 403) return 'PROVIDER_UNAUTHORIZED';
   if ((status === 404 || status === 410) && target === 'machine' && !failure.isHtml) return 'MACHINE_LOST';
   if (status === 409 && target === 'machine') return 'MACHINE_INVALID_STATE';

@@ -8,6 +8,7 @@ import { wait } from './deadline.js';
 import { toProviderError } from './errors.js';
 import { machinePath } from './machines.js';
 import { isRecord, type ApiRequest, type Transport } from './transport.js';
+import { readId, readWords } from './values.js';
 
 /** Most commands sent this way take a few milliseconds, and a sleeper's first turn waits for them. */
 const POLL_FIRST_MS = 5;
@@ -64,7 +65,7 @@ export function createExecute(parts: {
     signal?: AbortSignal,
   ): Promise<InnkeeperError> {
     const code = String(document['error_code']);
-    const words = transport.redact(`${code}: ${String(document['error_message'] ?? 'no message')}`);
+    const words = transport.redact(`${code}: ${readWords(document['error_message']) || 'no message'}`);
     const details = { refused: true, providerCode: transport.redact(code) };
     // "Not found" is also said of machines that are just not routable yet: only the machine's own route decides.
     const isLost = code === 'machine_not_found' && (await find(machineId, { signal })) === undefined;
@@ -90,8 +91,8 @@ export function createExecute(parts: {
       idempotencyKey,
       signal,
     });
-    const executionId = document['execution_id'];
-    if (typeof executionId !== 'string' || executionId === '') {
+    const executionId = readId(document['execution_id']);
+    if (executionId === undefined) {
       throw new InnkeeperError(
         'PROVIDER_UNAVAILABLE',
         'The machine provider took the command without naming its execution.',

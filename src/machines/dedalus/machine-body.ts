@@ -1,6 +1,7 @@
 /** Reads a machine as any generation of the API writes it: nested `status` or flat `phase`, revision in the body or as ETag. */
 import type { Machine, MachinePhase } from '../provider.js';
 import { isRecord } from './transport.js';
+import { readId } from './values.js';
 
 const phases: readonly string[] = [
   'accepted',
@@ -17,8 +18,8 @@ const phases: readonly string[] = [
 /** undefined where the body is not a machine. A size the body leaves out is 0. */
 export function readMachine(body: unknown, etag?: string): Machine | undefined {
   if (!isRecord(body)) return undefined;
-  const machineId = body['machine_id'];
-  if (typeof machineId !== 'string' || machineId === '') return undefined;
+  const machineId = readId(body['machine_id']);
+  if (machineId === undefined) return undefined;
   const status = isRecord(body['status']) ? body['status'] : {};
   const desired = body['desired_state'];
   const autosleep = body['autosleep_seconds'];

@@ -8,6 +8,8 @@ import type { Transport } from './transport.js';
 const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 const REFUSAL_BYTES_MAX = 4 * 1024;
 
+const NO_ADDRESS = new URL('about:blank');
+
 export interface StreamAddress {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
@@ -19,7 +21,9 @@ export interface StreamAddress {
  */
 export function streamAddress(transport: Transport, streamUrl: unknown, path: string): StreamAddress {
   const root = transport.baseUrl.href.replace(/\/+$/, '');
-  const url = new URL(typeof streamUrl === 'string' && streamUrl !== '' ? streamUrl : root + path, transport.baseUrl);
+  const given = typeof streamUrl === 'string' && streamUrl !== '' ? streamUrl : root + path;
+  const url = URL.canParse(given, transport.baseUrl.href) ? new URL(given, transport.baseUrl) : NO_ADDRESS;
+  url.hash = ''; // A WebSocket's address must have none.
   if (url.protocol === 'http:') url.protocol = 'ws:';
   if (url.protocol === 'https:') url.protocol = 'wss:';
   if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {

@@ -10,6 +10,7 @@ import { openSocket, streamAddress } from './terminal-socket.js';
 import { createTerminalStream } from './terminal-stream.js';
 import type { TerminalProtocol } from './terminal-wire.js';
 import { isRecord, type Transport } from './transport.js';
+import { readId } from './values.js';
 
 const POLL_FIRST_MS = 60;
 const POLL_FACTOR = 1.6;
@@ -62,8 +63,8 @@ export function createOpenTerminal(parts: {
   return async (machineId, request, options) => {
     const { signal } = options;
     let document = await createDocument(machineId, request, options);
-    const terminalId = document['terminal_id'];
-    if (typeof terminalId !== 'string' || terminalId === '') {
+    const terminalId = readId(document['terminal_id']);
+    if (terminalId === undefined) {
       throw new InnkeeperError('PROVIDER_UNAVAILABLE', 'The machine provider opened a terminal without naming it.');
     }
     const path = `${machinePath(machineId)}/terminals/${encodeURIComponent(terminalId)}`;

@@ -7,10 +7,15 @@
  * (it would rewrite the names of environment variables): bodies go out as ready JSON text.
  */
 import { Dedalus } from 'dedalus-labs';
+import { boundBody } from '../../contracts/bounded-body.js';
 import { InnkeeperError } from '../../contracts/errors.js';
 import { readRetryAfterMs } from '../../contracts/retry-hint.js';
 import { withDeadline } from './deadline.js';
 import { createRedactor } from './redact.js';
+import { readWords } from './values.js';
+
+/** Longest answer that is read: output of an execution and long lists are far below it. */
+export const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
 
 export interface AdapterLog {
   warn(details: object, message: string): void;
@@ -98,7 +103,8 @@ export function createTransport(options: TransportOptions): Transport {
     logger: silent,
     defaultHeaders: orgHeaders,
     fetchOptions: { redirect: 'manual' },
-    ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
+    fetch: async (input: string | URL | Request, init?: RequestInit) =>
+      boundBody(await (options.fetch ?? fetch)(input, init), ANSWER_BYTES_MAX),
   });
 
   async function send(request: ApiRequest): Promise<ApiAnswer> {
@@ -143,9 +149,7 @@ export function createTransport(options: TransportOptions): Transport {
     const code = body['error_code'];
     const text = body['message'] ?? body['detail'] ?? body['title'];
     const issues = Array.isArray(body['errors']) ? body['errors'].filter(isRecord) : [];
-    const issueText = issues.map((issue) =>
-      `${String(issue['location'] ?? '')} ${String(issue['message'] ?? '')}`.trim(),
-    );
+    const issueText = issues.map((issue) => `${readWords(issue['location'])} ${readWords(issue['message'])}`.trim());
     const retryAfterMs = readRetryAfterMs({
       bodyMs: body['retry_after_ms'],
       header: (name) => headers.get(name),
@@ -159,7 +163,7 @@ export function createTransport(options: TransportOptions): Transport {
       message: redact(words === '' ? error.message : words),
       retryable: typeof body['retryable'] === 'boolean' ? body['retryable'] : undefined,
       retryAfterMs,
-      fields: issues.map((issue) => String(issue['location'] ?? '')).filter((field) => field !== ''),
+      fields: issues.map((issue) => readWords(issue['location'])).filter((field) => field !== ''),
       isHtml: /html/i.test(headers.get('content-type') ?? ''),
     };
   }
