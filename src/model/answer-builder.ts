@@ -4,6 +4,10 @@ import type { ChatAnswer, ChatToolCall, TokenUsage } from './chat-model.js';
 
 /** Calls kept of one answer; far above what a step carries out, it only bounds memory. */
 const TOOL_CALLS_PER_ANSWER_MAX = 256;
+/** An id or a model's name that is longer is none. */
+const NAME_CHARACTERS_MAX = 256;
+/** Token counts are stored as 32-bit integers. */
+const TOKENS_MAX = 2 ** 31 - 1;
 
 interface CallParts {
   id: string | undefined;
@@ -39,7 +43,7 @@ export function createAnswerBuilder(options: { idPrefix: string; model: string }
 
   /** Pieces of one call share an index; services without indexes name each new call by a new id. */
   function partsOf(piece: Record<string, unknown>): CallParts {
-    const id = typeof piece['id'] === 'string' && piece['id'] !== '' ? piece['id'] : undefined;
+    const id = readName(piece['id']);
     const key = typeof piece['index'] === 'number' ? piece['index'] : (id ?? lastKey ?? 0);
     lastKey = key;
     const known = calls.get(key) ?? { id: undefined, name: '', argumentsJson: '' };
@@ -52,6 +56,7 @@ export function createAnswerBuilder(options: { idPrefix: string; model: string }
     if (!Array.isArray(pieces)) return;
     for (const piece of pieces) {
       if (!isRecord(piece)) continue;
+      if (isOverlong()) return;
       const parts = partsOf(piece);
       const target = isRecord(piece['function']) ? piece['function'] : {};
       const { name, arguments: args } = target;
@@ -77,7 +82,7 @@ export function createAnswerBuilder(options: { idPrefix: string; model: string }
 
   return {
     add(chunk) {
-      if (typeof chunk['model'] === 'string' && chunk['model'] !== '') model = chunk['model'];
+      model = readName(chunk['model']) ?? model;
       usage = readUsage(chunk['usage']) ?? usage;
       const choices: unknown = chunk['choices'];
       const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
@@ -126,8 +131,15 @@ function readUsage(value: unknown): TokenUsage | undefined {
   if (!isRecord(value)) return undefined;
   const input = value['prompt_tokens'] ?? value['input_tokens'];
   const output = value['completion_tokens'] ?? value['output_tokens'];
-  if (typeof input !== 'number' || typeof output !== 'number') return undefined;
-  return { inputTokens: input, outputTokens: output };
+  return isTokens(input) && isTokens(output) ? { inputTokens: input, outputTokens: output } : undefined;
+}
+
+function isTokens(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= TOKENS_MAX;
+}
+
+function readName(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' && value.length <= NAME_CHARACTERS_MAX ? value : undefined;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

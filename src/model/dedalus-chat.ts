@@ -8,6 +8,7 @@
 import { Dedalus } from 'dedalus-labs';
 import { InnkeeperError } from '../contracts/errors.js';
 import { createAnswerBuilder, type AnswerBuilder } from './answer-builder.js';
+import { boundAnswer } from './bounded-answer.js';
 import type { ChatAnswer, ChatMessage, ChatModel, ChatRequest } from './chat-model.js';
 import { toModelError, toStreamError } from './model-errors.js';
 
@@ -49,7 +50,8 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     logLevel: 'off',
     logger: silent,
     fetchOptions: { redirect: 'manual' },
-    ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
+    fetch: async (input: string | URL | Request, init?: RequestInit) =>
+      boundAnswer(await (options.fetch ?? fetch)(input, init)),
   });
   const isGateway = GATEWAY_HOST.test(new URL(root).hostname);
 

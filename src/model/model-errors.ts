@@ -46,7 +46,9 @@ export function toModelError(error: unknown, apiKey: string): InnkeeperError {
 /** An error that a service sent inside a stream that had begun with 200: `{ error: { message, code? } }` or just that object. */
 export function toStreamError(body: unknown, fallback: string, apiKey: string): InnkeeperError {
   const inner = isRecord(body) && isRecord(body['error']) ? body['error'] : body;
-  const status = isRecord(inner) ? Number(inner['status'] ?? inner['code']) : Number.NaN;
+  const given = isRecord(inner) ? (inner['status'] ?? inner['code']) : undefined;
+  // Not every value of JSON can be made a number: `{ "valueOf": 1 }` cannot.
+  const status = typeof given === 'number' || typeof given === 'string' ? Number(given) : Number.NaN;
   const isStatus = Number.isInteger(status) && status >= 400 && status <= 599;
   return new InnkeeperError(
     statusToCode(isStatus ? status : undefined),
