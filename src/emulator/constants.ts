@@ -65,6 +65,9 @@ export const SNAPSHOT_KIB_MAX = 64 * 1024;
 export const STATE_COMPACTION_BYTES = 64 * 1024 * 1024;
 export const LEDGER_PAGE_MAX = 100_000;
 export const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Furthest that the clock may be moved at once (a century), and at all: half of what a date can hold. */
+export const CLOCK_ADVANCE_MS_MAX = 100 * 366 * 24 * 3_600_000;
+export const CLOCK_MS_MAX = 4_320_000_000_000_000;
 
 /** Where a machine keeps what survives a cold sleep. */
 export const GUEST_HOME = '/home/machine';

@@ -25,7 +25,8 @@ export interface ModelRequest {
 export class BadModelRequest extends Error {}
 
 /** Blocks that a client marks as words of its own system are not what the person said. */
-const systemNotes = /<system-note>[\s\S]*?<\/system-note>/g;
+const NOTE_START = '<system-note>';
+const NOTE_END = '</system-note>';
 
 export function parseModelRequest(body: unknown): ModelRequest {
   const request = toRecord(body, 'the body');
@@ -50,10 +51,23 @@ export function findPrompt(messages: readonly ModelMessage[]): { readonly index:
   for (let index = messages.length - 1; index >= 0; index -= 1) {
     const message = messages[index];
     if (message?.role !== 'user') continue;
-    const text = message.content.replace(systemNotes, '');
+    const text = withoutNotes(message.content);
     if (text.trim() !== '') return { index, text };
   }
   return { index: -1, text: '' };
+}
+
+/** By search and not by a pattern: that would read on to the end for every beginning of a note that has none. */
+function withoutNotes(content: string): string {
+  const kept: string[] = [];
+  let at = 0;
+  for (;;) {
+    const start = content.indexOf(NOTE_START, at);
+    const end = start < 0 ? -1 : content.indexOf(NOTE_END, start);
+    if (end < 0) return kept.join('') + content.slice(at);
+    kept.push(content.slice(at, start));
+    at = end + NOTE_END.length;
+  }
 }
 
 function parseMessage(value: unknown, index: number): ModelMessage {

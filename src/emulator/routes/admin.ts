@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { LEDGER_PAGE_MAX } from '../constants.js';
+import { CLOCK_ADVANCE_MS_MAX, CLOCK_MS_MAX, LEDGER_PAGE_MAX } from '../constants.js';
 import { findMachine, type EmulatorContext } from '../context.js';
 import { faultSchema } from '../faults/faults.js';
 import { acceptDestroy } from '../machines/phases.js';
@@ -15,7 +15,7 @@ import { newId } from '../wire/ids.js';
 import { parseBody, queryString } from './validate.js';
 
 const clockSchema = z.union([
-  z.strictObject({ advanceMs: z.number().min(0) }),
+  z.strictObject({ advanceMs: z.number().min(0).max(CLOCK_ADVANCE_MS_MAX) }),
   z.strictObject({ rate: z.number().min(0).max(1_000_000) }),
 ]);
 
@@ -38,8 +38,11 @@ export function registerAdminRoutes(app: FastifyInstance, context: EmulatorConte
   app.get('/clock', async () => clock());
   app.post('/clock', async (request) => {
     const change = parseBody(clockSchema, request.body);
-    if ('advanceMs' in change) store.clock.advance(change.advanceMs);
-    else store.clock.setRate(change.rate);
+    if ('advanceMs' in change) {
+      if (store.clock.now() + change.advanceMs > CLOCK_MS_MAX) throw problem(400, 'the clock cannot go so far');
+      store.clock.advance(change.advanceMs);
+    }
+    if ('rate' in change) store.clock.setRate(change.rate);
     store.commit({ emulator: context.emulatorRecord({ clock: store.clock.snapshot() }) }, { kind: 'clock', ...change });
     return clock();
   });

@@ -21,7 +21,7 @@ export function checkAuth(headers: IncomingHttpHeaders, apiKey: string): WireErr
     return codedError({ status: 401, code: 'AUTH_INVALID', message: 'the API key is not valid', retryable: false });
   }
   const org = headers['x-dedalus-org-id'];
-  const refusal = typeof org === 'string' ? RESERVED_ORGS[org] : undefined;
+  const refusal = typeof org === 'string' && Object.hasOwn(RESERVED_ORGS, org) ? RESERVED_ORGS[org] : undefined;
   return refusal && codedError({ status: 403, ...refusal, retryable: false });
 }
 

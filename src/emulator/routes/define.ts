@@ -78,7 +78,7 @@ async function run(
   const keys = inFlight.get(context) ?? new Set<string>();
   inFlight.set(context, keys);
   const key = spec.method === 'GET' ? undefined : idempotencyKey(context, request);
-  const hash = key === undefined ? '' : shortHash(JSON.stringify([spec.method, request.url, request.body ?? null]));
+  const hash = key === undefined ? '' : hashOf(spec, request);
   const stored = key === undefined ? undefined : context.store.idempotency.get(key);
   if (stored) {
     const replayed = replay(stored, hash);
@@ -182,6 +182,14 @@ function idempotencyKey(context: EmulatorContext, request: FastifyRequest): stri
     throw problem(422, 'validation failed', [{ location, message: 'expected a compact UUIDv7', value: key }]);
   }
   return key;
+}
+
+function hashOf(spec: RouteSpec, request: FastifyRequest): string {
+  try {
+    return shortHash(JSON.stringify([spec.method, request.url, request.body ?? null]));
+  } catch {
+    throw problem(400, 'request body is nested too deeply'); // It can be read at any depth, but not written.
+  }
 }
 
 function replay(stored: IdempotencyRecord, hash: string): ApiAnswer {

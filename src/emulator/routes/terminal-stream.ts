@@ -36,11 +36,9 @@ export function serveTerminalStreams(server: Server, context: EmulatorContext): 
 type Admission = { terminal: TerminalRecord } | { refusal: WireError; machineId?: string };
 
 function admit(context: EmulatorContext, request: IncomingMessage): Admission {
-  const url = new URL(request.url ?? '/', 'http://emulator');
-  const path = STREAM_PATH.exec(url.pathname);
-  const token = url.searchParams.get('token');
-  const machine = path ? findMachine(context, decodeURIComponent(path[1] ?? '')) : undefined;
-  const terminal = machine && context.terminals.find(machine.id, decodeURIComponent(path?.[2] ?? ''));
+  const { machineId, terminalId, token } = readTarget(request.url ?? '/');
+  const machine = findMachine(context, machineId);
+  const terminal = machine && context.terminals.find(machine.id, terminalId);
   const hasToken = token !== null && terminal !== undefined && isSame(token, terminal.token);
   const unauthorized = hasToken ? undefined : checkAuth(request.headers, context.apiKey);
   if (unauthorized) return { refusal: unauthorized };
@@ -56,6 +54,17 @@ function admit(context: EmulatorContext, request: IncomingMessage): Admission {
   }
   context.lifecycle.implicitWake(machine, 'terminal');
   return { refusal: notReady('wake_in_progress', true), machineId: machine.id };
+}
+
+/** Empty ids where the address is no terminal's, or none at all: an upgrade is outside of what the HTTP server checks. */
+function readTarget(address: string): { machineId: string; terminalId: string; token: string | null } {
+  try {
+    const url = new URL(address, 'http://emulator');
+    const [, machineId = '', terminalId = ''] = (STREAM_PATH.exec(url.pathname) ?? []).map(decodeURIComponent);
+    return { machineId, terminalId, token: url.searchParams.get('token') };
+  } catch {
+    return { machineId: '', terminalId: '', token: null };
+  }
 }
 
 function notReady(currentStatus: string, isRetryable: boolean): WireError {
