@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isErrorCode } from '../../../src/contracts/errors.js';
+import { parseTurnId } from '../../../src/contracts/ids.js';
 import { SIGNAL_PROMPT_BYTES_MAX } from '../../../src/contracts/limits.js';
 import {
   isUndecodable,
@@ -10,6 +11,9 @@ import {
   parseMachineLost,
   type Parsed,
 } from '../../../src/contracts/messages.js';
+import { payloadConverter } from '../../../src/workflows/payload-converter.js';
+import { hostileRecord } from '../../support/hostile.js';
+import { runs } from '../../support/properties.js';
 
 const PARSERS: readonly (readonly [string, (payload: unknown) => Parsed<unknown>])[] = [
   ['parseEnqueueTurn', parseEnqueueTurn],
@@ -30,16 +34,44 @@ const nearly = fc.record(
   { requiredKeys: [] },
 );
 
+/** As the payload converter hands them over: JSON of any kind, broken JSON, and bytes under any encoding. */
+const received = fc
+  .record(
+    {
+      encoding: fc.constantFrom('json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'x'),
+      text: fc.oneof(
+        hostileRecord({
+          turnId: fc.constantFrom('t1', 'ü'),
+          prompt: fc.constantFrom('hello', 'x'.repeat(SIGNAL_PROMPT_BYTES_MAX + 1)),
+          generation: fc.constantFrom(1, 2),
+        }).map((value) => JSON.stringify(value)),
+        fc.string({ unit: 'binary' }),
+      ),
+    },
+    { requiredKeys: ['text'] },
+  )
+  .map(({ encoding, text }) => {
+    const metadata = encoding === undefined ? {} : { metadata: { encoding: Buffer.from(encoding) } };
+    return payloadConverter.fromPayload<unknown>({ ...metadata, data: Buffer.from(text) });
+  });
+
 describe.each(PARSERS)('%s', (_name, parse) => {
   it('answers anything', () => {
     fc.assert(
-      fc.property(fc.oneof(anything, nearly), (payload) => {
+      fc.property(fc.oneof(anything, nearly, received), (payload) => {
         const parsed = parse(payload);
-        if (parsed.ok) return;
+        if (parsed.ok) {
+          const { turnId, prompt, generation } = parsed.value as Record<string, unknown>;
+          if (turnId !== undefined) expect(parseTurnId(turnId)).toBe(turnId);
+          if (prompt !== undefined)
+            expect(Buffer.byteLength(String(prompt))).toBeLessThanOrEqual(SIGNAL_PROMPT_BYTES_MAX);
+          if (generation !== undefined) expect(Number.isSafeInteger(generation)).toBe(true);
+          return;
+        }
         expect(isErrorCode(parsed.code)).toBe(true);
         expect(parsed.reason.length).toBeLessThan(200);
       }),
-      { numRuns: 500 },
+      runs(1_000),
     );
   });
 

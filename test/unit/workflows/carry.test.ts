@@ -1,8 +1,12 @@
 /** What survives continue-as-new: every field comes back through JSON, and anything that is no carry is none. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isErrorCode } from '../../../src/contracts/errors.js';
+import { LANE_PHASES } from '../../../src/contracts/lane-state.js';
 import { carryOf, CARRY_SCHEMA, dataOf, parseCarry, type Carry } from '../../../src/workflows/carry.js';
 import { newLaneData, type LaneData } from '../../../src/workflows/lane-data.js';
+import { hostileRecord } from '../../support/hostile.js';
+import { runs } from '../../support/properties.js';
 
 /** Every field set, each to something that is not its default. */
 const FULL: Required<LaneData> = {
@@ -68,5 +72,26 @@ describe('a carry', () => {
 
   it('is not read out of anything else', () => {
     fc.assert(fc.property(fc.anything(), (value) => parseCarry(value) === undefined));
+  });
+
+  it('with anything in its fields is none, or one whose data a lane can carry on', () => {
+    const carry = { ...carryOf(FULL, { mustLook: true, sleepRequested: false }) };
+    const shape = Object.fromEntries(Object.entries(carry).map(([field, value]) => [field, fc.constant(value)]));
+    fc.assert(
+      fc.property(hostileRecord(shape), hostileRecord(shape), (some, changes) => {
+        for (const sent of [some, { ...carry, ...changes }]) {
+          const parsed = parseCarry(JSON.parse(JSON.stringify(sent)));
+          if (parsed === undefined) continue;
+          const data = dataOf(parsed);
+          expect(LANE_PHASES).toContain(data.phase);
+          expect(data.lastErrorCode === null || isErrorCode(data.lastErrorCode)).toBe(true);
+          for (const count of [data.generation, data.turnCount, data.lastActivityAtMs, data.idleMs, data.stepsMax]) {
+            expect(Number.isSafeInteger(count) && count >= 0).toBe(true);
+          }
+          expect(parseCarry(overTheWire(carryOf(data, parsed)))).toEqual(carryOf(data, parsed));
+        }
+      }),
+      runs(2_000),
+    );
   });
 });
