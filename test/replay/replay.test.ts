@@ -3,18 +3,15 @@
  * recorded. Method: replays the committed histories. The manifest proves that they are whole, unedited and cover every state;
  * replaying against code with a changed order of commands proves that the replay would notice.
  */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CACHE_DIR, PROJECT_ROOT } from '../../src/dev/paths.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { bundleChanged } from '../workflow/support/changed-bundle.js';
 import { bundleWorkflows } from '../workflow/support/lane-harness.js';
 import { coverageOf, requiredCoverage } from './coverage.js';
 import { hashOf, listHistoryFiles, readHistoryFile, readManifest } from './corpus.js';
 import { SCENARIOS } from './scenarios.js';
 
 const { histories } = readManifest();
-const SOURCE = join(PROJECT_ROOT, 'src');
 
 beforeAll(() => {
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
@@ -68,25 +65,6 @@ describe("today's workflow", () => {
 });
 
 describe('a workflow that was changed without a patch', () => {
-  const folders: string[] = [];
-  afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
-
-  /** Bundles a copy of the workflow code in which one text is replaced. */
-  async function changed(file: string, from: string, to: string): Promise<WorkflowBundle> {
-    mkdirSync(CACHE_DIR, { recursive: true });
-    const folder = mkdtempSync(join(CACHE_DIR, 'replay-'));
-    folders.push(folder);
-    for (const part of ['workflows', 'contracts']) cpSync(join(SOURCE, part), join(folder, part), { recursive: true });
-    const path = join(folder, 'workflows', file);
-    const text = readFileSync(path, 'utf8');
-    expect(text.split(from), `"${from}" stands once in ${file}`).toHaveLength(2);
-    writeFileSync(path, text.replace(from, to));
-    return await bundleWorkflows(
-      join(folder, 'workflows', 'index.ts'),
-      join(folder, 'workflows', 'payload-converter.ts'),
-    );
-  }
-
   it.each([
     [
       'asks for the model before the machine',
@@ -103,7 +81,7 @@ describe('a workflow that was changed without a patch', () => {
       'store.openNextTurn(isContact).then(() => store.openNextTurn(isContact))',
     ],
   ])('and %s is refused', async (_what, file, from, to) => {
-    const bundle = await changed(file, from, to.replace('delayless', 'dueAtMs < 0'));
+    const bundle = await bundleChanged(file, { [from]: to.replace('delayless', 'dueAtMs < 0') });
     const refused = await replay(bundle);
     expect(refused.size).toBeGreaterThan(0);
     for (const message of refused.values()) expect(message).toMatch(/nondeterminism|TMPRL1100/i);

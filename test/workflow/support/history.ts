@@ -6,6 +6,9 @@ export type HistoryEvent = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchH
 
 /** WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND: the server's way of handing one more signal to a run that wants to end. */
 const UNHANDLED_COMMAND = 1;
+/** WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND: the run was terminated while a worker had its task. */
+const FORCE_CLOSE_COMMAND = 17;
+const NOT_OURS: readonly number[] = [UNHANDLED_COMMAND, FORCE_CLOSE_COMMAND];
 const SUFFIX = 'EventAttributes';
 
 export async function readHistory(client: Client, workflowId: string, runId?: string): Promise<HistoryEvent[]> {
@@ -42,7 +45,7 @@ export function summaryOf(event: HistoryEvent): string | undefined {
 export function failedTasks(events: readonly HistoryEvent[]): string[] {
   return events
     .flatMap(({ workflowTaskFailedEventAttributes: failed }) => failed ?? [])
-    .filter(({ cause }) => Number(cause) !== UNHANDLED_COMMAND)
+    .filter(({ cause }) => !NOT_OURS.includes(Number(cause)))
     .map(({ cause, failure }) => `cause ${cause}: ${failure?.message ?? ''}`);
 }
 

@@ -59,11 +59,13 @@ export interface LaneHarness {
   newLane(settings?: Partial<LaneRecord['settings']>): TestLane;
   /** A lane whose machine is ready and which has nothing to do, one turn being over. */
   warmLane(settings?: Partial<LaneRecord['settings']>): Promise<TestLane>;
+  /** A deploy: ends the worker as SIGTERM does, then starts one with other workflow code. */
+  deploy(workflowBundle: WorkflowBundle): Promise<void>;
   /** Everything that should not have happened so far, of every lane. */
   violations(): string[];
   /**
    * Ends the worker and every lane, then replays all that they did: whatever order things came in, the workflow has to take the same
-   * way again. @throws where it does not
+   * way again, by the code that was deployed last. @throws where it does not
    */
   close(): Promise<void>;
 }
@@ -79,23 +81,34 @@ export async function startLaneHarness(
   const lanes: TestLane[] = [];
   const records = new Map<string, LaneRecord>();
   if (harnesses === 1) Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const [connection, native, workflowBundle] = await Promise.all([
+  const [connection, native, ownBundle] = await Promise.all([
     Connection.connect({ address }),
     NativeConnection.connect({ address }),
     bundleWorkflows(),
   ]);
   const client = new Client({ connection, identity });
-  const worker = await Worker.create({
-    connection: native,
-    taskQueue,
-    identity,
-    workflowBundle,
-    activities: createScriptedActivities((workflowId) => records.get(workflowId)),
-    stickyQueueScheduleToStartTimeout: '3s',
-    maxCachedWorkflows: 100,
-    shutdownForceTime: '10s',
-  });
-  const running = worker.run();
+
+  async function startWorker(
+    workflowBundle: WorkflowBundle,
+  ): Promise<{ bundle: WorkflowBundle; end(): Promise<void> }> {
+    const worker = await Worker.create({
+      connection: native,
+      taskQueue,
+      identity,
+      workflowBundle,
+      activities: createScriptedActivities((workflowId) => records.get(workflowId)),
+      stickyQueueScheduleToStartTimeout: '3s',
+      maxCachedWorkflows: 100,
+      shutdownForceTime: '10s',
+    });
+    const running = worker.run();
+    const end = async (): Promise<void> => {
+      worker.shutdown();
+      await running;
+    };
+    return { bundle: workflowBundle, end };
+  }
+  let worker = await startWorker(ownBundle);
 
   function newLane(settings: Partial<LaneRecord['settings']> = {}): TestLane {
     const workflowId = laneWorkflowId(`u${records.size + 1}-${taskQueue}`);
@@ -118,14 +131,17 @@ export async function startLaneHarness(
       await lane.rests();
       return lane;
     },
+    async deploy(workflowBundle) {
+      await worker.end();
+      worker = await startWorker(workflowBundle);
+    },
     violations: () => [...records.values()].flatMap(({ violations }) => violations),
     async close() {
       // The worker first: a lane that is terminated in mid task would leave it with an answer that nobody takes.
-      worker.shutdown();
-      await running;
+      await worker.end();
       // A lane that has ended by itself has nothing to terminate.
       await Promise.all(lanes.map(({ handle }) => handle.terminate('test is over').catch(() => undefined)));
-      await replayAll(workflowBundle, lanes, client);
+      await replayAll(worker.bundle, lanes, client);
       await Promise.all([connection.close(), native.close()]);
     },
   };

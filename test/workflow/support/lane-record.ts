@@ -50,6 +50,9 @@ export interface Execution {
   readonly runId: string;
   readonly turnKey: string | undefined;
   isOver: boolean;
+  /** Ticks of the record: which of two began or ended first. */
+  readonly begunAt: number;
+  overAt: number | undefined;
 }
 
 /** An activity that a test has stopped in mid flight. */
@@ -96,8 +99,15 @@ export class LaneRecord {
   leasedUntilMs: number | null = null;
   turnCount = 0;
   lastTurnAtMs: number | null = null;
+  private ticks = 0;
   private readonly failures: { name: ActivityName; left: number; make: () => Error }[] = [];
   private readonly gates: HeldGate[] = [];
+
+  /** Time as the record counts it: one for each thing that happens. */
+  tick(): number {
+    this.ticks += 1;
+    return this.ticks;
+  }
 
   get machine(): MachineView {
     const hasMachine = this.generation > 0 && this.phase !== 'provisioning' && this.phase !== 'destroyed';

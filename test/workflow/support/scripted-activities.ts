@@ -47,7 +47,11 @@ export function createScriptedActivities(recordOf: (workflowId: string) => LaneR
     const { workflowId, runId } = executionOf();
     const record = recordOf(workflowId);
     if (record === undefined) throw failure('INTERNAL');
-    const execution: Execution = { name, input, runId, turnKey: input?.turnKey, isOver: false };
+    const begunAt = record.tick();
+    const execution: Execution = {
+      ...{ name, input, runId, turnKey: input?.turnKey },
+      ...{ isOver: false, begunAt, overAt: undefined },
+    };
     forbidCompany(record, execution);
     record.executions.push(execution);
     try {
@@ -57,6 +61,7 @@ export function createScriptedActivities(recordOf: (workflowId: string) => LaneR
       return await body(record);
     } finally {
       execution.isOver = true;
+      execution.overAt = record.tick();
     }
   }
 
