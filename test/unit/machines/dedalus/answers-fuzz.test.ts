@@ -120,7 +120,7 @@ async function call(name: string, answers: readonly Answer[]): Promise<void> {
   } catch (error) {
     if (error === given) return;
     if (!InnkeeperError.is(error)) throw error;
-    expect(isErrorCode(error.code), String(error.code)).toBe(true);
+    expect(isErrorCode(error.code)).toBe(true);
     expect(error.message).not.toContain(KEY);
     expect(error.message.length).toBeLessThan(1_000);
   }
