@@ -36,7 +36,10 @@ interface Life {
 const target = fc.integer({ min: 0, max: 40 });
 const tools = fc.array(fc.constantFrom('bash', 'read_file'), { minLength: 1, maxLength: 2 });
 const plan = fc.array(tools, { maxLength: 3 });
-const turn: fc.Arbitrary<Step> = fc.record({ kind: fc.constantFrom('submit', 'submit', 'inline'), plan }, PLAIN);
+const turn: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('submit' as const), plan }, PLAIN) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('inline' as const) }, PLAIN) },
+);
 const ofTurn: fc.Arbitrary<Step> = fc.record(
   {
     kind: fc.constantFrom('again', 'cancel', 'cancel by signal', 'reuse'),

@@ -33,7 +33,10 @@ describe('a tool call', () => {
     fc.assert(
       fc.property(fc.constantFrom(...names), json, (name, argumentsJson) => {
         const compiled = compileToolCall(name, argumentsJson);
-        if (!compiled.ok) return expect(compiled.problem).toMatch(/^\S.{0,600}[.]$/s);
+        if (!compiled.ok) {
+          expect(compiled.problem).toMatch(/^\S.{0,600}[.]$/s);
+          return;
+        }
         expect(compiled.script).not.toBe('');
         expect(compiled.script).not.toContain('\0');
         expect(compiled.timeoutMs).toBeGreaterThan(0);
