@@ -37,12 +37,18 @@ const target = fc.integer({ min: 0, max: 40 });
 const tools = fc.array(fc.constantFrom('bash', 'read_file'), { minLength: 1, maxLength: 2 });
 const plan = fc.array(tools, { maxLength: 3 });
 const turn: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('submit' as const), plan }, PLAIN) },
+  {
+    weight: 3,
+    arbitrary: fc.record(
+      { kind: fc.constantFrom('submit' as const, 'submit' as const, 'submit unheard' as const), plan },
+      PLAIN,
+    ),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('inline' as const) }, PLAIN) },
 );
 const ofTurn: fc.Arbitrary<Step> = fc.record(
   {
-    kind: fc.constantFrom('again', 'cancel', 'cancel by signal', 'reuse'),
+    kind: fc.constantFrom('again', 'announce', 'announce', 'cancel', 'cancel by signal', 'reuse'),
     target,
   },
   PLAIN,

@@ -14,7 +14,6 @@ export interface Asked {
 
 /** A shorter limit than this may end any turn. */
 const SHORT_WALL_MS_MAX = 60_000;
-const AGENT: ReadonlySet<ActivityName> = new Set(['think', 'act']);
 const NEVER_BESIDE_SLEEP: ReadonlySet<ActivityName> = new Set([
   'act',
   'stopCommand',
@@ -56,13 +55,20 @@ function possibleCodes(turn: TurnRecord, { settings }: LaneRecord, asked: Asked)
   return possible;
 }
 
-/** Turns ran in the order of their positions, each over before the next began, and each ended once. */
+/** Turns began in the order of their positions, each over before the next began, and each ended once. */
 export function checkOrder({ turns, executions, turnCount }: LaneRecord): void {
   expect(turnCount, 'ends of turns').toBe(turns.length);
-  const positions = executions
-    .filter(({ name }) => AGENT.has(name))
-    .map(({ turnKey }) => turns.findIndex((turn) => turn.turnKey === turnKey));
-  expect(positions, 'a step of an earlier turn behind one of a later').toEqual([...positions].sort((a, b) => a - b));
+  let overAt = 0;
+  for (const { turnId, turnKey, openedAt, endedAt } of turns) {
+    if (openedAt === null) continue;
+    expect(openedAt, `turn ${turnId} began before the one ahead of it was over`).toBeGreaterThan(overAt);
+    overAt = endedAt ?? Infinity;
+    const commands = executions.filter(({ name, ...of }) => name === 'act' && of.turnKey === turnKey);
+    expect(
+      commands.every(({ begunAt }) => begunAt > openedAt),
+      `a command of turn ${turnId} before it began`,
+    ).toBe(true);
+  }
 }
 
 /** Nothing that needs the machine ran beside its going to sleep. */

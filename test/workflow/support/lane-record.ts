@@ -41,6 +41,9 @@ export interface TurnRecord {
   readonly steps: CallRecord[][];
   deadlineAtMs: number;
   isCancelRequested: boolean;
+  /** Ticks of the record; null: it has not begun, or not ended. */
+  openedAt: number | null;
+  endedAt: number | null;
 }
 
 /** One execution of an activity, in order of their start. */
@@ -138,6 +141,8 @@ export class LaneRecord {
       steps: [],
       deadlineAtMs: 0,
       isCancelRequested: false,
+      openedAt: null,
+      endedAt: null,
     };
     this.turns.push(turn);
     return turn;
@@ -181,6 +186,7 @@ export class LaneRecord {
     if (!isOpen(turn)) return false;
     turn.state = outcome;
     turn.code = code;
+    turn.endedAt = this.tick();
     this.turnCount += 1;
     this.lastTurnAtMs = Date.now();
     return true;

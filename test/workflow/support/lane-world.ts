@@ -39,9 +39,9 @@ export const FAILURES: readonly Failure[] = [
 ];
 export const HELD: readonly ActivityName[] = ['think', 'act', 'provisionMachine', 'wakeMachine', 'sleepMachine'];
 export type Step =
-  | { readonly kind: 'submit'; readonly plan: readonly (readonly string[])[] }
+  | { readonly kind: 'submit' | 'submit unheard'; readonly plan: readonly (readonly string[])[] }
   /** `target` picks among the turns there are. */
-  | { readonly kind: 'again' | 'cancel' | 'cancel by signal' | 'reuse'; readonly target: number }
+  | { readonly kind: 'again' | 'announce' | 'cancel' | 'cancel by signal' | 'reuse'; readonly target: number }
   | { readonly kind: 'fail' | 'hold'; readonly target: number }
   | {
       readonly kind:
@@ -93,6 +93,11 @@ export class LaneWorld {
         const turnId = this.#newTurnId();
         return void (await this.#lane.submit(turnId, step.plan));
       }
+      case 'submit unheard': {
+        // Its signal is lost: the next one heals it.
+        if (record.userState === 'active') record.admit(this.#newTurnId(), step.plan);
+        return;
+      }
       case 'inline': {
         if (record.userState !== 'active') return;
         const turnId = this.#newTurnId();
@@ -101,6 +106,15 @@ export class LaneWorld {
       }
       case 'again':
         return this.#ofTurn(step.target, (turnId) => this.#send('enqueueTurn', { turnId }));
+      case 'announce':
+        // Late, or once more, or before those ahead of it.
+        return this.#ofTurn(step.target, async (turnId) => {
+          const { turnKey, position } = record.find(turnId) ?? {};
+          await this.#send('enqueueTurn', {
+            turnId,
+            ...(turnKey === undefined ? {} : { admitted: { turnKey, position } }),
+          });
+        });
       case 'reuse':
         return this.#ofTurn(step.target, async (turnId) => {
           const isKnown = record.find(turnId) !== undefined;

@@ -231,6 +231,7 @@ function takeUp(record: LaneRecord, turn: TurnRecord): OpenTurn {
   const hasUnsettled = turn.steps.flat().some((call) => call.isSubmitted && call.outcome === null);
   if (turn.state === 'queued') {
     turn.state = 'running';
+    turn.openedAt = record.tick();
     turn.deadlineAtMs = Date.now() + record.settings.wallMs;
   }
   if (!isTakenOver || !hasUnsettled) turn.lane = record.lane;
