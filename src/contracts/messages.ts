@@ -92,7 +92,8 @@ export function parseEnqueueTurn(payload: unknown): Parsed<EnqueueTurn> {
 function admittedOf(value: unknown): TurnRef | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { turnKey, position } = value as Partial<Record<keyof TurnRef, unknown>>;
-  if (typeof turnKey !== 'string' || !/^[1-9]\d{0,18}$/.test(turnKey)) return undefined;
+  // At most 18 digits: a longer key may be beyond what a bigint holds, and a step under it would fail at every try.
+  if (typeof turnKey !== 'string' || !/^[1-9]\d{0,17}$/.test(turnKey)) return undefined;
   if (typeof position !== 'number' || !Number.isSafeInteger(position) || position < 1) return undefined;
   return { turnKey, position };
 }

@@ -44,6 +44,10 @@ const received = fc
           turnId: fc.constantFrom('t1', 'ü'),
           prompt: fc.constantFrom('hello', 'x'.repeat(SIGNAL_PROMPT_BYTES_MAX + 1)),
           generation: fc.constantFrom(1, 2),
+          admitted: hostileRecord({
+            turnKey: fc.constantFrom('1', '0', '99999999999999999999'),
+            position: fc.constantFrom(1, 0),
+          }),
         }).map((value) => JSON.stringify(value)),
         fc.string({ unit: 'binary' }),
       ),
@@ -61,7 +65,13 @@ describe.each(PARSERS)('%s', (_name, parse) => {
       fc.property(fc.oneof(anything, nearly, received), (payload) => {
         const parsed = parse(payload);
         if (parsed.ok) {
-          const { turnId, prompt, generation } = parsed.value as Record<string, unknown>;
+          const { turnId, prompt, generation, admitted } = parsed.value as Record<string, unknown>;
+          if (admitted !== undefined) {
+            expect(admitted).toEqual({
+              turnKey: expect.stringMatching(/^[1-9]\d{0,17}$/),
+              position: expect.any(Number),
+            });
+          }
           if (turnId !== undefined) expect(parseTurnId(turnId)).toBe(turnId);
           if (prompt !== undefined)
             expect(Buffer.byteLength(String(prompt))).toBeLessThanOrEqual(SIGNAL_PROMPT_BYTES_MAX);
@@ -113,6 +123,18 @@ describe('parseEnqueueTurn', () => {
   ])('refuses %j with %s', (payload, code) => {
     expect(parseEnqueueTurn(payload)).toMatchObject({ ok: false, code });
   });
+});
+
+describe('an announcement inside of parseEnqueueTurn', () => {
+  it.each(['9223372036854775808', '9999999999999999999'])(
+    'under %s, a key that no row can have, is none',
+    (turnKey) => {
+      expect(parseEnqueueTurn({ turnId: 't', admitted: { turnKey, position: 1 } })).toEqual({
+        ok: true,
+        value: { turnId: 't' },
+      });
+    },
+  );
 });
 
 describe('parseMachineLost', () => {
