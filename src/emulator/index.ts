@@ -75,6 +75,7 @@ function compose(
   const faults = new Faults();
   faults.onHit = (fault, target) => store.note({ kind: 'fault.hit', fault: fault.kind, faultId: fault.id, ...target });
   const current = settingsOf(store);
+  host.keepsLostHomes = () => current().keepsLostHomes;
   const onError = (machineId: string, error: unknown): void => log.error({ machineId, err: error }, 'machine failed');
   const lifecycle = new Lifecycle(store, host, faults, current, onError);
   return {

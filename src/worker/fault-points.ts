@@ -2,16 +2,37 @@
  * Kills this worker at a named point, as a power cut would: for tests, and for operators who want to see a recovery. Off unless the
  * setting WORKER_FAULT_POINT names a point; then the parts are watched from here, and none of them knows of it.
  *
- * A point is `activity/place`, or `activity/place#n` for its n-th passing in this process. Places: `begin`; `completion` (all is
- * done, and Temporal is not told yet); and, around a call of a port, its name with `:before` or `:after` (the far side has done
- * it, and nobody here knows): `store.query`, `store.commit`, `machines.wake`, `guest.run`, `model.complete`, …
+ * A point is `activity/place`, or `activity/place#n` for its n-th passing in this process; several are separated by commas, and the
+ * first that is reached kills. Places: `begin`; `completion` (all is done, and Temporal is not told yet); and, around a call of a
+ * port, its name with `:before` or `:after` (the far side has done it, and nobody here knows): `store.query`, `store.commit`,
+ * `machines.wake`, `guest.run`, `model.complete`, …; `store.commit[2]:before` is the second such call of one execution.
  */
+import { writeSync } from 'node:fs';
 import { Context } from '@temporalio/activity';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { Guest } from '../guest/guest.js';
 import type { Store } from '../store/pool.js';
 
-const SYNTAX = /^(?<activity>\w+)\/(?<place>[\w.]+(?::before|:after)?)(?:#(?<passing>[1-9]\d{0,5}))?$/;
+const SYNTAX =
+  /^(?<activity>\w+)\/(?<name>[\w.]+)(?:\[(?<call>[1-9]\d?)\])?(?<side>:before|:after)?(?:#(?<passing>[1-9]\d{0,5}))?$/;
+
+interface Point {
+  /** As it was written in the setting. */
+  readonly text: string;
+  readonly activity: string;
+  /** `begin`, `store.commit:before`, … */
+  readonly place: string;
+  /** Which call of one execution; undefined: any. */
+  readonly call: number | undefined;
+  /** Passings that are left in this process. */
+  left: number;
+}
+
+/** Who dies, and where. */
+export interface Death {
+  readonly point: string;
+  readonly workflowId: string;
+}
 
 export interface FaultPoints {
   /** The same activities, each with its two points. */
@@ -29,19 +50,23 @@ const NONE: FaultPoints = {
   store: (store) => store,
 };
 
-/** @param point the setting. @throws InnkeeperError SETTINGS_INVALID where it is no point */
-export function createFaultPoints(point: string | undefined, die: () => void = killSelf): FaultPoints {
-  if (point === undefined) return NONE;
-  const { activity, place, passing = '1' } = SYNTAX.exec(point)?.groups ?? {};
-  if (activity === undefined || place === undefined) {
-    const example = 'act/guest.run:after';
-    throw new InnkeeperError('SETTINGS_INVALID', `WORKER_FAULT_POINT must be activity/place, such as ${example}.`);
-  }
-  let left = Number(passing);
-  const pass = (where: string): void => {
-    if (where !== place || currentActivity() !== activity) return;
-    left -= 1;
-    if (left === 0) die();
+/** @param setting the points. @throws InnkeeperError SETTINGS_INVALID where one is no point */
+export function createFaultPoints(setting: string | undefined, die: (death: Death) => void = killSelf): FaultPoints {
+  if (setting === undefined) return NONE;
+  const points = setting.split(',').map(parsePoint);
+  const calls = new WeakMap<Context, Map<string, number>>();
+  const pass = (place: string): void => {
+    const context = currentActivity();
+    if (context === undefined) return;
+    const { activityType, workflowExecution } = context.info;
+    const counts = calls.get(context) ?? new Map<string, number>();
+    calls.set(context, counts.set(place, (counts.get(place) ?? 0) + 1));
+    for (const point of points) {
+      if (point.place !== place || point.activity !== activityType) continue;
+      if (point.call !== undefined && point.call !== counts.get(place)) continue;
+      point.left -= 1;
+      if (point.left === 0) die({ point: point.text, workflowId: workflowExecution?.workflowId ?? '' });
+    }
   };
   const between =
     (before: string, after: string) =>
@@ -100,14 +125,31 @@ function member(target: object, key: string | symbol): unknown {
   return typeof value === 'function' ? (value.bind(target) as unknown) : value;
 }
 
-function currentActivity(): string | undefined {
+function parsePoint(text: string): Point {
+  const { activity, name, call, side = '', passing = '1' } = SYNTAX.exec(text)?.groups ?? {};
+  if (activity === undefined || name === undefined) {
+    const example = 'act/guest.run:after';
+    throw new InnkeeperError('SETTINGS_INVALID', `WORKER_FAULT_POINT must be activity/place, such as ${example}.`);
+  }
+  return {
+    text,
+    activity,
+    place: name + side,
+    call: call === undefined ? undefined : Number(call),
+    left: Number(passing),
+  };
+}
+
+function currentActivity(): Context | undefined {
   try {
-    return Context.current().info.activityType;
+    return Context.current();
   } catch {
     return undefined; // Not within an activity: a timer of the worker itself.
   }
 }
 
-function killSelf(): void {
+/** Says where, by a write that is done before the kill. */
+function killSelf(death: Death): void {
+  writeSync(process.stderr.fd, `${JSON.stringify({ diesAt: death, pid: process.pid, atMs: Date.now() })}\n`);
   process.kill(process.pid, 'SIGKILL');
 }

@@ -20,8 +20,12 @@ export interface StackOptions {
   readonly profile?: Profile;
   /** Settings of the workers, over those that connect them. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where the client library finds Postgres, if not where the workers do. */
+  readonly clientDatabaseUrl?: string;
   /** Settings of the client library. */
   readonly client?: Partial<Pick<ClientOptions, 'openTurnsMax' | 'workflowIdKey'>>;
+  /** Leaves data and logs where they are at the end. */
+  readonly keepsData?: boolean;
   /** Default: one of its own. */
   readonly taskQueue?: string;
   /** Workers to start; default 1. */
@@ -66,7 +70,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await branch.stop();
     await emulator.process.stop();
     await children.clear();
-    rmSync(dataDir, { recursive: true, force: true });
+    if (options.keepsData !== true) rmSync(dataDir, { recursive: true, force: true });
   }
   try {
     for (let started = 0; started < (options.workers ?? 1); started += 1) await branch.startWorker();
@@ -106,7 +110,7 @@ function openBranch(options: BranchOptions): Branch {
   const workers: RunningProcess[] = [];
   const client = createClient({
     temporal: { address: options.temporalAddress, taskQueue },
-    database: { url: options.databaseUrl },
+    database: { url: options.clientDatabaseUrl ?? options.databaseUrl },
     ...options.client,
   });
 

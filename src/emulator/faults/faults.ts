@@ -17,6 +17,10 @@ export const FAULT_KINDS = [
   'placement-pending',
   'runtime-wake-failed',
   'terminal-drop',
+  'frame-torn',
+  'frame-duplicated',
+  'frame-delayed',
+  'frame-late',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -39,9 +43,12 @@ export const faultSchema = z
     retryAfterMs: z.number().int().min(0).optional(),
     /** status: `Retry-After` and `retry-after-ms` headers. */
     retryAfterHeaderMs: z.number().int().min(0).optional(),
-    /** delay */
+    /** delay, frame-delayed, frame-late */
     delayMs: z.number().min(0).max(600_000).default(1_000),
-    /** delay: before or after the change is committed. terminal-drop: at connection, after input, after output. */
+    /**
+     * delay: before or after the change is committed. terminal-drop: at connection, after input, after output. frame-…: of input at
+     * `during`, of output at `after`.
+     */
     at: z.enum(['before', 'during', 'after']).default('before'),
     /** terminal-drop */
     closeCode: z.number().int().default(1006),

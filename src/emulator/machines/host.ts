@@ -1,7 +1,8 @@
 /** The host's side of machines: their sandboxes and their disks. It does what the lifecycle asks and decides nothing. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { BOOTS_AT_ONCE_MAX, GUEST_UID_COUNT, GUEST_UID_FIRST, SNAPSHOT_KIB_MAX } from '../constants.js';
 import { createFreezer, type Freezer } from '../sandbox/freezer.js';
 import type { Guardian } from '../sandbox/guardian.js';
@@ -20,6 +21,8 @@ export class MachineHost {
   readonly freezer: Freezer = createFreezer();
   /** Told when a sandbox died although nobody halted it. */
   onLost: (machineId: string) => void = () => undefined;
+  /** Whether homes that are given up are kept aside. */
+  keepsLostHomes: () => boolean = () => false;
   #sandboxes = new Map<string, Sandbox>();
   #bootsRunning = 0;
   #bootsWaiting: (() => void)[] = [];
@@ -110,12 +113,31 @@ export class MachineHost {
 
   async restoreSnapshot(machineId: string): Promise<void> {
     const { home, snapshot } = this.paths(machineId);
+    await this.#setAside(machineId);
     await run('sh', ['-c', 'rm -rf "$1" && cp -a --reflink=auto "$2" "$1"', 'sh', home, snapshot]);
   }
 
   async destroy(machineId: string): Promise<void> {
     await this.halt(machineId);
+    await this.#setAside(machineId);
     await removeTree(this.paths(machineId).root);
+  }
+
+  /** Homes that the machine had before, oldest first. */
+  lostHomes(machineId: string): string[] {
+    const { lost } = this.paths(machineId);
+    return existsSync(lost)
+      ? readdirSync(lost)
+          .sort()
+          .map((name) => join(lost, name))
+      : [];
+  }
+
+  async #setAside(machineId: string): Promise<void> {
+    const { home, lost } = this.paths(machineId);
+    if (!this.keepsLostHomes() || !existsSync(home)) return;
+    await mkdir(lost, { recursive: true });
+    await rename(home, join(lost, String(this.lostHomes(machineId).length).padStart(4, '0')));
   }
 
   async prepareOutputs(machineId: string): Promise<void> {

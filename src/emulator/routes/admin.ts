@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { CLOCK_ADVANCE_MS_MAX, CLOCK_MS_MAX, LEDGER_PAGE_MAX } from '../constants.js';
 import { findMachine, type EmulatorContext } from '../context.js';
 import { faultSchema } from '../faults/faults.js';
-import { acceptDestroy } from '../machines/phases.js';
+import { acceptDestroy, acceptSleep } from '../machines/phases.js';
 import type { MachineRecord, ResourceRecord } from '../state/records.js';
 import { settingsSchema } from '../state/settings.js';
 import { notFound, problem } from '../wire/errors.js';
@@ -105,6 +105,7 @@ function truth(context: EmulatorContext, machine: MachineRecord): object {
     isUsable: context.lifecycle.isUsable(machine),
     isFrozen: machine.isFrozen,
     homePath: context.host.paths(machine.id).home,
+    lostHomes: context.host.lostHomes(machine.id),
     guestUid: machine.guestUid,
     initPid: sandbox?.initPid ?? null,
     freezer: context.host.freezer.kind,
@@ -128,6 +129,15 @@ async function act(context: EmulatorContext, machine: MachineRecord, action: str
     case 'delete': {
       if (machine.phase === 'destroyed') return;
       return lifecycle.commitDesired(acceptDestroy(machine, store.clock.nowIso()), 'admin');
+    }
+    case 'autosleep': {
+      if (machine.phase !== 'running' || machine.desiredState !== 'running')
+        throw problem(400, 'the machine is not awake');
+      return lifecycle.commitDesired(acceptSleep(machine, store.clock.nowIso()), 'autosleep');
+    }
+    case 'release': {
+      if (machine.stuckReason !== null) release(context, machine);
+      return;
     }
     case 'reboot':
     case 'rollback': {

@@ -11,6 +11,8 @@ export interface MachinePaths {
   boot: string;
   snapshot: string;
   outputs: string;
+  /** Homes that it had before, numbered; not removed with the machine. */
+  lost: string;
 }
 
 export interface DataLayout {
@@ -39,13 +41,15 @@ export function prepareLayout(dataDir: string): DataLayout {
     initScript,
     canary,
     machine: (machineId) => {
-      const root = join(machinesDir, machineId.replaceAll(/[^A-Za-z0-9-]/g, '_'));
+      const folder = machineId.replaceAll(/[^A-Za-z0-9-]/g, '_');
+      const root = join(machinesDir, folder);
       return {
         root,
         home: join(root, 'home'),
         boot: join(root, 'boot'),
         snapshot: join(root, 'snapshot'),
         outputs: join(root, 'outputs'),
+        lost: join(dataDir, 'lost', folder),
       };
     },
   };

@@ -29,6 +29,8 @@ export const settingsSchema = z
     terminalHoldsAwake: z.boolean().default(false),
     /** Copy the home at each cold sleep, so that the admin route can roll it back. */
     sleepSnapshots: z.boolean().default(true),
+    /** Keep what a destroyed or rolled back machine had in its home, so that it can be looked at afterwards. */
+    keepsLostHomes: z.boolean().default(false),
   })
   .strict();
 

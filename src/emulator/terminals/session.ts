@@ -10,9 +10,11 @@ import {
   TERMINAL_SOCKET_HIGH_BYTES,
   TERMINAL_SOCKET_LOW_BYTES,
 } from '../constants.js';
+import type { Faults } from '../faults/faults.js';
 import type { ChannelEnd, CommandRequest, Sandbox } from '../sandbox/sandbox.js';
 import type { TerminalProtocol } from './protocol.js';
 import { dropSocket, type TerminalDrops } from './drops.js';
+import { FrameLine } from './frames.js';
 
 /** Close codes of the server's own making; the vendor's are not known. */
 export const CLOSE_SHELL_EXITED = 1000;
@@ -32,16 +34,24 @@ export class TerminalSession {
   #backlog: Buffer[] = [];
   #backlogBytes = 0;
   #isPaused = false;
+  #hasEnded = false;
+  readonly #inputLine: FrameLine;
+  readonly #outputLine: FrameLine;
 
   constructor(
     private readonly sandbox: Sandbox,
     command: CommandRequest,
     size: { columns: number; rows: number },
     private readonly events: SessionEvents,
+    trouble: { readonly faults: Faults; readonly machineId: string },
   ) {
+    const { faults, machineId } = trouble;
+    this.#inputLine = new FrameLine(faults, { machineId, at: 'during' }, (bytes) => this.#write(bytes));
+    this.#outputLine = new FrameLine(faults, { machineId, at: 'after' }, (bytes) => this.#output(bytes));
     this.#channel = sandbox.startTerminal(command, size.columns, size.rows, {
-      onData: (_stream, bytes) => this.#output(bytes),
+      onData: (_stream, bytes) => this.#outputLine.push(bytes),
       onClosed: (end) => {
+        this.#hasEnded = true;
         this.detach(CLOSE_SHELL_EXITED, 'shell exited', true);
         events.onEnded(end);
       },
@@ -102,7 +112,11 @@ export class TerminalSession {
     }
     if (this.#drops?.onInput !== undefined) return dropSocket(socket, this.#drops.onInput);
     this.events.onInput();
-    this.sandbox.write(this.#channel, input.bytes);
+    this.#inputLine.push(input.bytes);
+  }
+
+  #write(bytes: Buffer): void {
+    if (!this.#hasEnded) this.sandbox.write(this.#channel, bytes);
   }
 
   #output(bytes: Buffer): void {

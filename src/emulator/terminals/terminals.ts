@@ -58,10 +58,11 @@ export class Terminals {
     const env = guestEnv(machineId, { TERM: 'xterm-256color', ...terminal.env });
     const command = { argv: [terminal.shell], cwd: terminal.cwd, env };
     const size = { columns: terminal.width, rows: terminal.height };
-    const session = new TerminalSession(sandbox, command, size, {
+    const events = {
       onInput: () => this.lifecycle.touch(machineId),
-      onEnded: (end) => this.#ended(terminalId, machineId, end),
-    });
+      onEnded: (end: ChannelEnd) => this.#ended(terminalId, machineId, end),
+    };
+    const session = new TerminalSession(sandbox, command, size, events, { faults: this.faults, machineId });
     this.#sessions.set(terminalId, session);
     const ready: TerminalRecord = { ...terminal, status: 'ready', readyAt: this.store.clock.nowIso() };
     this.store.commit({ terminal: ready }, { kind: 'terminal.opened', machineId, terminalId });

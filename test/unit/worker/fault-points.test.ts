@@ -10,12 +10,19 @@ describe('fault points', () => {
     expect(points.activities(port)).toBe(port);
   });
 
-  it.each(['act', 'act/', '/begin', 'act/guest.run:later', 'act/guest.run:after#0', 'act/guest.run:after#x', 'a b/c'])(
-    'refuse %j',
-    (point) => {
-      expect(() => createFaultPoints(point)).toThrow(expect.objectContaining({ code: 'SETTINGS_INVALID' }) as Error);
-    },
-  );
+  it.each([
+    'act',
+    'act/',
+    '/begin',
+    'act/guest.run:later',
+    'act/guest.run:after#0',
+    'act/guest.run:after#x',
+    'a b/c',
+    'act/begin,',
+    'act/store.commit[0]:after',
+  ])('refuse %j', (point) => {
+    expect(() => createFaultPoints(point)).toThrow(expect.objectContaining({ code: 'SETTINGS_INVALID' }) as Error);
+  });
 
   it('pass calls on, answers and errors unchanged, outside of the activity they name', async () => {
     let deaths = 0;

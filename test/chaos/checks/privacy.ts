@@ -1,0 +1,66 @@
+/** P8 and P12: nobody meets what is another user's, and no text of a user is in Temporal's storage or in a log. */
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { canaryOf } from '../plan/expectation.js';
+import type { Rig } from '../rig.js';
+import type { Check } from './check.js';
+import type { Evidence } from './evidence.js';
+
+/** Searched row by row in Postgres: everything that holds text of a user. */
+const TEXTS = `
+  select user_id as "userId", text from transcript
+  union all select user_id, body::text from turn_events
+  union all select t.user_id, concat_ws(' ', c.arguments_json, c.shown, c.title, convert_from(c.output_head, 'LATIN1'))
+    from tool_calls c join turns t using (turn_key)
+  union all select user_id, concat_ws(' ', prompt, answer) from turns`;
+
+export async function checkCrossUser(evidence: Evidence, rig: Rig): Promise<Check> {
+  const { plan, homes } = evidence;
+  const canaries = plan.people.map(({ userId }) => ({ userId, canary: canaryOf(plan, userId) }));
+  const violations: string[] = [];
+  let looked = 0;
+  for (const { userId, text } of await rig.sql<{ userId: string; text: string }>(TEXTS)) {
+    looked += 1;
+    for (const other of canaries) {
+      if (other.userId !== userId && text.includes(other.canary))
+        violations.push(`${userId} has a text of ${other.userId}`);
+    }
+  }
+  for (const home of homes) {
+    looked += 1;
+    const others = canaries.filter(({ userId }) => userId !== home.userId).map(({ canary }) => canary);
+    for (const file of await filesWith([home.path], others)) violations.push(`${file} holds a text of another user`);
+  }
+  return { name: 'P8', promise: 'nothing of one user reaches another', looked, violations };
+}
+
+export async function checkPlaintext({ plan }: Evidence, rig: Rig): Promise<Check> {
+  const canaries = plan.people.map(({ userId }) => canaryOf(plan, userId));
+  const logs = [join(rig.dataDir, 'logs'), ...logsOf(rig.stack.dataDir)];
+  const storage = readdirSync(rig.dataDir)
+    .filter((name) => name.startsWith('temporal.db'))
+    .map((name) => join(rig.dataDir, name));
+  const places = [...logs, ...storage].filter((path) => existsSync(path));
+  const violations = (await filesWith(places, canaries)).map((file) => `${file} holds a text of a user`);
+  const promise = 'no text of a user in Temporal’s storage or in logs (prompts that rode in signals excepted)';
+  return { name: 'P12', promise, looked: storage.length === 0 ? 0 : places.length, violations };
+}
+
+function logsOf(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.log'))
+    .map((name) => join(folder, name));
+}
+
+/** Files below the places that hold one of the texts. @throws Error where the search itself fails */
+function filesWith(places: readonly string[], texts: readonly string[]): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const patterns = texts.flatMap((text) => ['-e', text]);
+    const args = ['-rlaF', '--devices=skip', ...patterns, '--', ...places];
+    execFile('grep', args, { maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+      if (error !== null && error.code !== 1) return reject(new Error(`grep failed: ${stderr}`));
+      resolve(stdout.split('\n').filter(Boolean));
+    });
+  });
+}

@@ -1,0 +1,78 @@
+/** How a sender hands in a turn: again and again with the same id until it is told that the turn is taken. */
+import { InnkeeperError, type TurnView } from '../../../src/client.js';
+import { promptOf } from '../plan/expectation.js';
+import type { PlannedTurn } from '../plan/plan.js';
+import type { RunContext } from '../run-context.js';
+import { surely } from '../surely.js';
+
+export interface Submission {
+  readonly userId: string;
+  readonly turn: PlannedTurn;
+  readonly prompt: string;
+}
+
+/** Before a sender that hears nothing says it again. */
+const REPEAT_MS = 6_000;
+/** A turn that is not over by then is lost. */
+const OVER_MS_MAX = 180_000;
+
+const isPassing = (error: unknown): boolean =>
+  InnkeeperError.is(error) && ['STORE_UNAVAILABLE', 'LANE_UNREACHABLE'].includes(error.code);
+
+/** @returns whether it was new to the other side. @throws what no repeat can mend */
+export async function submit(context: RunContext, { userId, turn, prompt }: Submission): Promise<boolean> {
+  const { client } = context.rig.stack;
+  const { turnId } = turn;
+  if (turn.via === 'signal') {
+    await submitBySignal(context, { userId, turn, prompt });
+    return true;
+  }
+  const { isNew } = await surely(
+    () => client.submitTurn({ userId, turnId, prompt }),
+    (error) => !isPassing(error),
+  );
+  context.journal.acknowledge({ userId, turnId });
+  return isNew;
+}
+
+/** Such a prompt is acknowledged by being in the record; a message that nobody can read goes with it. */
+async function submitBySignal(context: RunContext, { userId, turn, prompt }: Submission): Promise<void> {
+  const { lanes, stack, sql } = context.rig;
+  const { turnId } = turn;
+  await surely(async () => {
+    await stack.client.wakeNow({ userId }); // Starts the lane where it was terminated.
+    await lanes.of(userId).signal('enqueueTurn', { nonsense: turnId });
+    await lanes.of(userId).signal('enqueueTurn', { turnId, prompt });
+    await surely(async () => {
+      const stored = await sql('select 1 from turns where user_id = $1 and turn_id = $2', [userId, turnId]);
+      if (stored.length === 0) throw new Error(`${turnId} was sent by signal and is not stored`);
+    });
+  });
+  context.journal.acknowledge({ userId, turnId });
+}
+
+/** Waits for the end; a turn that stays open is submitted again, as a sender does that waits for an answer. */
+export async function untilOver(context: RunContext, submission: Submission): Promise<TurnView | undefined> {
+  const { client } = context.rig.stack;
+  const { userId, turn } = submission;
+  const endsAt = Date.now() + OVER_MS_MAX;
+  while (Date.now() < endsAt) {
+    try {
+      return await client.turnResult({ userId, turnId: turn.turnId, timeoutMs: REPEAT_MS });
+    } catch (error) {
+      const code = InnkeeperError.is(error) ? error.code : '';
+      if (code === 'TURN_UNKNOWN' || code === 'USER_UNKNOWN') {
+        context.journal.complain(`${turn.turnId} was acknowledged and is not in the record: ${code}`);
+        return undefined;
+      }
+    }
+    // Whatever it was, the id makes it safe to say it again.
+    await client.submitTurn({ userId, turnId: turn.turnId, prompt: submission.prompt }).catch(() => undefined);
+  }
+  context.journal.complain(`${turn.turnId} did not end in ${OVER_MS_MAX / 1_000} s`);
+  return undefined;
+}
+
+export function toSubmission(userId: string, turn: PlannedTurn, canary: string): Submission {
+  return { userId, turn, prompt: promptOf(turn, canary) };
+}

@@ -1,0 +1,117 @@
+/**
+ * Everything that a run needs, as real processes on the loopback address: Postgres and Temporal (each may be killed and started again
+ * on its port and data), the emulator, and, before Postgres, a proxy for the workers and one for the clients.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { openChildList } from '../../src/dev/child-list.js';
+import { readTools } from '../../src/dev/paths.js';
+import { pickFreePorts } from '../../src/dev/ports.js';
+import { startPostgres } from '../../src/dev/postgres.js';
+import { startTemporal } from '../../src/dev/temporal.js';
+import { silentLogger } from '../../src/log.js';
+import { migrate } from '../../src/store/migrate.js';
+import { openLanes, type Lanes } from '../e2e/support/lane-handle.js';
+import { startStack, type Stack } from '../support/stack.js';
+import { startPostgresProxy, type PostgresProxy } from './postgres-proxy.js';
+import { surely } from './surely.js';
+
+/** Pauses and limits short enough that a fault costs a run seconds and not minutes. */
+const WORKER_ENV = {
+  LOG_LEVEL: 'info',
+  IDLE_MS: '6000',
+  MACHINE_POLL_MS: '40',
+  MACHINE_REQUEST_TIMEOUT_MS: '1000',
+  MACHINE_WAKE_TIMEOUT_MS: '3000',
+  MODEL_FIRST_DELTA_TIMEOUT_MS: '1500',
+  OPEN_TURNS_MAX: '50',
+};
+const EMULATOR_SETTINGS = { createMs: 50, wakeMs: 30, sleepMs: 20, destroyMs: 20, keepsLostHomes: true };
+
+export interface Rig {
+  readonly stack: Stack;
+  readonly dataDir: string;
+  readonly workerProxy: PostgresProxy;
+  readonly clientProxy: PostgresProxy;
+  /** An operator's Temporal client. */
+  readonly lanes: Lanes;
+  readonly pids: () => { readonly temporal: number; readonly postgres: number };
+  /** Past the proxies; waits while Postgres is away. */
+  sql<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<R[]>;
+  restartPostgres(): Promise<void>;
+  restartTemporal(): Promise<void>;
+  restartEmulator(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startRig({ keepsData }: { readonly keepsData: boolean }): Promise<Rig> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-chaos-'));
+  const children = openChildList(join(dataDir, 'children.json'));
+  const onSpawn = children.add;
+  const [postgresPort = 0, port = 0, uiPort = 0] = await pickFreePorts(3);
+  const runPostgres = () => startPostgres({ dataDir, port: postgresPort, onSpawn });
+  const runTemporal = () =>
+    startTemporal({ executable: readTools().temporal ?? 'temporal', dataDir, port, uiPort, onSpawn });
+  const stops: (() => Promise<unknown>)[] = [
+    async () => keepsData || rmSync(dataDir, { recursive: true, force: true }),
+    () => children.clear(),
+  ];
+  const stop = async (): Promise<void> => {
+    for (const end of stops.splice(0).toReversed()) await end();
+  };
+  try {
+    let postgres = await runPostgres();
+    stops.push(() => postgres.stop());
+    await migrate({ url: postgres.url, log: silentLogger() });
+    let temporal = await runTemporal();
+    stops.push(() => temporal.stop());
+    const [workerProxy, clientProxy] = await Promise.all([
+      startPostgresProxy(postgresPort),
+      startPostgresProxy(postgresPort),
+    ]);
+    stops.push(workerProxy.stop, clientProxy.stop);
+    const pool = new pg.Pool({ connectionString: postgres.url, max: 8, application_name: 'innkeeper-chaos' });
+    pool.on('error', () => undefined); // Postgres is killed on purpose: the next query opens another connection.
+    stops.push(() => pool.end());
+    const stack = await startStack({
+      databaseUrl: workerProxy.through(postgres.url),
+      temporalAddress: temporal.address,
+      taskQueue: 'innkeeper',
+      keepsData,
+      workers: 0,
+      env: WORKER_ENV,
+      client: { openTurnsMax: 50 },
+      clientDatabaseUrl: clientProxy.through(postgres.url),
+    });
+    stops.push(() => stack.stop());
+    await stack.emulator.call('PUT', '/_emulator/settings', EMULATOR_SETTINGS);
+    const lanes = await openLanes(temporal.address);
+    stops.push(() => lanes.close());
+    return {
+      stack,
+      dataDir,
+      workerProxy,
+      clientProxy,
+      lanes,
+      pids: () => ({ temporal: temporal.process.pid, postgres: postgres.process.pid }),
+      sql: (text, values = []) => surely(async () => (await pool.query(text, values)).rows),
+      async restartPostgres() {
+        postgres.process.signal('SIGKILL');
+        await postgres.process.exited;
+        postgres = await runPostgres();
+      },
+      async restartTemporal() {
+        temporal.process.signal('SIGKILL');
+        await temporal.process.exited;
+        temporal = await runTemporal();
+      },
+      restartEmulator: () => stack.restartEmulator(),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

@@ -1,0 +1,112 @@
+/** One run of the fault suite: everything is started, the plan is lived through, all goes quiet, the checks are made. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { checkOneAtATime, checkResults, checkRunsOnce, checkUnknown } from './checks/commands.js';
+import { checkEvents } from './checks/events.js';
+import { collectEvidence } from './checks/evidence.js';
+import { checkNoLeak, checkOneMachine, checkRevisions } from './checks/machines.js';
+import { checkCrossUser, checkPlaintext } from './checks/privacy.js';
+import { checkTurns } from './checks/turns.js';
+import { startFleet } from './fleet.js';
+import { openJournal } from './journal.js';
+import { followEvents } from './load/event-reader.js';
+import { liveThrough } from './load/person.js';
+import type { Plan } from './plan/plan.js';
+import { createRandom } from './plan/random.js';
+import { untilQuiet } from './quiet.js';
+import { makeReport, type Report } from './report/report.js';
+import { startRig, type Rig } from './rig.js';
+import { createContext, type RunContext } from './run-context.js';
+import { strikeServers } from './strike/server-faults.js';
+
+/** Users who are destroyed live this many at a time, beside the others. */
+const SHORT_LIVES_AT_ONCE = 2;
+const PROGRESS_MS = 10_000;
+
+export interface RunOptions {
+  readonly say: (line: string) => void;
+  /** Keeps logs and data of the run, and says where. */
+  readonly keepsData: boolean;
+}
+
+const running = new Set<Rig>();
+
+/** For whoever interrupts a run. */
+export async function stopAllRuns(): Promise<void> {
+  await Promise.allSettled([...running].map((rig) => rig.stop()));
+}
+
+export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promise<Report> {
+  const startedAtMs = Date.now();
+  const rig = await startRig({ keepsData });
+  running.add(rig);
+  if (keepsData) say(`data: ${rig.dataDir} and ${rig.stack.dataDir}`);
+  try {
+    const journal = openJournal(join(rig.dataDir, 'outside.jsonl'));
+    const fleet = await startFleet({ plan, rig, journal });
+    const context = createContext({ plan, rig, journal, fleet });
+    const random = createRandom(`${plan.seed}/readers`);
+    const readers = plan.people.map(({ userId }) => followEvents(rig, userId, random.branch(userId)));
+    const progress = setInterval(() => say(progressOf(context)), PROGRESS_MS);
+    try {
+      await live(context);
+    } finally {
+      clearInterval(progress);
+    }
+    await fleet.disarm();
+    await untilQuiet(context);
+    await Promise.all(readers.map((reader) => reader.finish()));
+    const evidence = await collectEvidence({ plan, rig, journal, readers });
+    const checks = [
+      checkTurns(evidence),
+      checkRunsOnce(evidence),
+      checkResults(evidence),
+      checkUnknown(evidence),
+      checkOneMachine(evidence),
+      checkNoLeak(evidence),
+      checkRevisions(evidence),
+      await checkCrossUser(evidence, rig),
+      await checkEvents(evidence, rig),
+      await checkPlaintext(evidence, rig),
+      checkOneAtATime(evidence),
+    ];
+    return makeReport({ evidence, checks, commit: commitOf(), startedAtMs });
+  } finally {
+    running.delete(rig);
+    await rig.stop();
+  }
+}
+
+async function live(context: RunContext): Promise<void> {
+  const { people } = context.plan;
+  let isOver = false;
+  const servers = strikeServers(context, () => isOver);
+  const shortLived = people.filter(({ isDestroyed }) => isDestroyed);
+  const queue = [...shortLived];
+  const oneAfterTheOther = async (): Promise<void> => {
+    for (let user = queue.shift(); user !== undefined; user = queue.shift()) await liveThrough(context, user);
+  };
+  try {
+    await Promise.all([
+      ...people.filter(({ isDestroyed }) => !isDestroyed).map((user) => liveThrough(context, user)),
+      ...Array.from({ length: SHORT_LIVES_AT_ONCE }, oneAfterTheOther),
+    ]);
+  } finally {
+    isOver = true;
+    await servers;
+  }
+}
+
+function progressOf({ turnsEnded, journal }: RunContext): string {
+  return `${turnsEnded} turns, ${journal.strikes.length} strikes beside those of the wire, ${journal.complaints.length} complaints`;
+}
+
+function commitOf(): string {
+  try {
+    const args = ['-C', PROJECT_ROOT, 'rev-parse', '--short', 'HEAD'];
+    return execFileSync('git', args, { encoding: 'utf8' }).trim();
+  } catch {
+    return 'unknown'; // An unpacked release has no history.
+  }
+}

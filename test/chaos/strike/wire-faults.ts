@@ -1,0 +1,90 @@
+/** Faults that the emulator deals out: planned faults in its words, bound to one machine. */
+import type { RunContext } from '../run-context.js';
+import type { PlannedFault } from '../plan/plan.js';
+import { surely } from '../surely.js';
+
+type EmulatorFault = Readonly<Record<string, unknown>>;
+
+/** Longer than a worker waits for an answer (rig.ts), so that its repeat is answered first. */
+const OVERTAKEN_MS = 1_400;
+/** A wake that gets nowhere is let go after the worker has given up on it once. */
+const ENDLESS_MS = 4_000;
+
+function toEmulator({ kind, aim }: PlannedFault): EmulatorFault | undefined {
+  const { delayMs, at } = aim;
+  const status = (code: number, more: object = {}): EmulatorFault => ({ kind: 'status', status: code, ...more });
+  switch (kind) {
+    case 'terminal-drop':
+      return { kind, closeCode: aim.closeCode, at, afterBytes: aim.afterBytes };
+    case 'frame-torn':
+    case 'frame-duplicated':
+      return { kind, at };
+    case 'frame-delayed':
+    case 'frame-late':
+      return { kind, at, delayMs };
+    case 'response-lost':
+      return { kind };
+    case 'response-cut':
+      return { kind: 'cut-json' };
+    case 'response-delayed':
+      return { kind: 'delay', at, delayMs };
+    case 'response-reordered':
+      return { kind: 'delay', at: 'after', delayMs: OVERTAKEN_MS };
+    case 'stale-read':
+      return { kind };
+    case 'error-after-commit':
+      return { kind, status: 500 };
+    case 'conflict-409':
+      return { kind: 'revision-conflict' };
+    case 'refused-412':
+      return status(412, { code: 'PRECONDITION_FAILED', retryable: true });
+    case 'limited-429':
+      return status(429);
+    case 'limited-429-hint':
+      return status(429, { retryAfterMs: 60, retryAfterHeaderMs: 60 });
+    case 'error-500':
+      return status(500);
+    case 'error-502':
+      return status(502);
+    case 'error-503':
+      return status(503, { retryAfterHeaderMs: 60 });
+    case 'wake-endless':
+      return { kind: 'placement-pending', route: 'machines.wake' };
+    case 'wake-failed':
+      return { kind: 'runtime-wake-failed', route: 'machines.wake' };
+    case 'not-routable':
+      return { kind: 'not-routable-503', count: 2 };
+    default:
+      return undefined;
+  }
+}
+
+export function isWireFault(fault: PlannedFault): boolean {
+  return toEmulator(fault) !== undefined;
+}
+
+/** Gives the faults to the emulator; its ledger says when each strikes. `message` carries the plan's name of the fault. */
+export async function armWire(context: RunContext, userId: string, faults: readonly PlannedFault[]): Promise<void> {
+  const { emulator } = context.rig.stack;
+  const machine = await context.machine(userId);
+  for (const fault of faults) {
+    const { route = fault.aim.route, ...spec } = toEmulator(fault) ?? {};
+    if (machine === undefined) {
+      context.journal.miss(fault, 'the user had no machine');
+      continue;
+    }
+    const match = { machineId: machine.machineId, ...(route === undefined ? {} : { route }) };
+    await surely(() => emulator.call('POST', '/_emulator/faults', { ...spec, message: fault.id, match }));
+    if (fault.kind === 'wake-endless') releaseLater(context, machine.machineId);
+  }
+}
+
+/** The wake begins some time after this; released again and again until the run is over would hide it, so a few times. */
+function releaseLater({ rig }: RunContext, machineId: string): void {
+  for (const times of [1, 2, 3, 6, 12]) {
+    const timer = setTimeout(() => {
+      rig.stack.emulator.call('POST', `/_emulator/machines/${machineId}/release`).catch(() => undefined); // Away: a later one does it.
+    }, times * ENDLESS_MS);
+    timer.unref();
+  }
+}
