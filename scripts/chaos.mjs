@@ -1,4 +1,4 @@
-/** `npm run chaos -- --seed S …`: set-up, then the fault suite of test/chaos/. */
+/** `npm run chaos -- --seed S …`, `chaos:planted`, `chaos:races`: set-up, then that program of the fault suite in test/chaos/. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { ensure, NEEDS, runScript } from './setup/index.mjs';
@@ -6,8 +6,9 @@ import { ROOT } from './setup/paths.mjs';
 
 runScript(async () => {
   await ensure({ tools: NEEDS.run });
-  const suite = join(ROOT, 'test', 'chaos', 'main.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', suite, ...process.argv.slice(2)], {
+  const [program, ...args] = process.argv.slice(2);
+  const suite = join(ROOT, 'test', 'chaos', `${program}.ts`);
+  const child = spawn(process.execPath, ['--import', 'tsx', suite, ...args], {
     cwd: ROOT,
     stdio: 'inherit',
   });

@@ -3,11 +3,12 @@
  * setting WORKER_FAULT_POINT names a point; then the parts are watched from here, and none of them knows of it.
  *
  * A point is `activity/place`, or `activity/place#n` for its n-th passing in this process; several are separated by commas, and the
- * first that is reached kills. Places: `begin`; `completion` (all is done, and Temporal is not told yet); and, around a call of a
+ * first that is reached kills. `@path` names a file that holds them, and is read again at every passing: so a running worker is armed.
+ * Places: `begin`; `completion` (all is done, and Temporal is not told yet); and, around a call of a
  * port, its name with `:before` or `:after` (the far side has done it, and nobody here knows): `store.query`, `store.commit`,
  * `machines.wake`, `guest.run`, `model.complete`, …; `store.commit[2]:before` is the second such call of one execution.
  */
-import { writeSync } from 'node:fs';
+import { existsSync, readFileSync, writeSync } from 'node:fs';
 import { Context } from '@temporalio/activity';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { Guest } from '../guest/guest.js';
@@ -53,7 +54,7 @@ const NONE: FaultPoints = {
 /** @param setting the points. @throws InnkeeperError SETTINGS_INVALID where one is no point */
 export function createFaultPoints(setting: string | undefined, die: (death: Death) => void = killSelf): FaultPoints {
   if (setting === undefined) return NONE;
-  const points = setting.split(',').map(parsePoint);
+  const armed = createArming(setting);
   const calls = new WeakMap<Context, Map<string, number>>();
   const pass = (place: string): void => {
     const context = currentActivity();
@@ -61,7 +62,7 @@ export function createFaultPoints(setting: string | undefined, die: (death: Deat
     const { activityType, workflowExecution } = context.info;
     const counts = calls.get(context) ?? new Map<string, number>();
     calls.set(context, counts.set(place, (counts.get(place) ?? 0) + 1));
-    for (const point of points) {
+    for (const point of armed()) {
       if (point.place !== place || point.activity !== activityType) continue;
       if (point.call !== undefined && point.call !== counts.get(place)) continue;
       point.left -= 1;
@@ -123,6 +124,23 @@ function lead<T extends object>(target: T, around: (method: string) => Around): 
 function member(target: object, key: string | symbol): unknown {
   const value: unknown = Reflect.get(target, key, target);
   return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+}
+
+/** @returns the points as they are set at the moment */
+function createArming(setting: string): () => readonly Point[] {
+  const parse = (text: string): Point[] => (text.trim() === '' ? [] : text.trim().split(',').map(parsePoint));
+  if (!setting.startsWith('@')) {
+    const points = setting.split(',').map(parsePoint);
+    return () => points;
+  }
+  const file = setting.slice(1);
+  let text = '';
+  let points: readonly Point[] = [];
+  return () => {
+    const now = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    if (now !== text) [text, points] = [now, parse(now)];
+    return points;
+  };
 }
 
 function parsePoint(text: string): Point {

@@ -1,25 +1,28 @@
 /**
- * The workers: one that is left alone, and one that is armed with the plan's next places, dies at the first that it reaches, and is
- * replaced by one that is armed with the rest. So both are at work for the same lanes all the time.
+ * The workers: always two, so that both are at work for the same lanes. Each is armed with places of the plan, dies at the first that
+ * it reaches, and is replaced. Places that every turn passes are armed bit by bit as turns end, or all would strike at once.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RunningProcess } from '../../src/dev/process.js';
 import { parseLaneWorkflowId } from '../../src/contracts/ids.js';
+import type { RunningProcess } from '../../src/dev/process.js';
 import type { RunJournal } from './journal.js';
 import type { Plan, PlannedFault } from './plan/plan.js';
 import type { Rig } from './rig.js';
 import { surely } from './surely.js';
 
-/** Places that a worker is armed with at once: rare ones must not keep the others waiting. */
-const ARMED_MAX = 24;
+/** Activities that strike by themselves seldom enough. */
+const SELDOM = /^(admitPrompt|recordCancel|recordRejection|stopCommand|closeTurn|markMachineLost|destroyMachine)\//;
+/** Kills that are due before the first turn has ended. */
+const AHEAD = 2;
+/** Between two looks at what is due. */
+const ARM_MS = 100;
 
 export interface Fleet {
-  /** The worker that is left alone by the plan's points. */
-  steady(): RunningProcess;
-  /** Stops arming: the armed worker is replaced by one that lives. */
+  /** One of the workers, for what is done to a whole process. */
+  anyWorker(): RunningProcess;
+  /** From here on nobody dies: both are replaced by one that lives. */
   disarm(): Promise<void>;
-  processes(): readonly RunningProcess[];
 }
 
 interface Death {
@@ -28,61 +31,83 @@ interface Death {
   readonly atMs: number;
 }
 
-export async function startFleet({
-  plan,
-  rig,
-  journal,
-}: {
+export async function startFleet(of: {
   plan: Plan;
   rig: Rig;
   journal: RunJournal;
+  turnsEnded: () => number;
 }): Promise<Fleet> {
+  const { rig, journal, plan, turnsEnded } = of;
   const { stack } = rig;
-  const left = [...plan.workerPoints];
-  const steady = await stack.startWorker();
-  let armed: RunningProcess | undefined;
+  const left = new Set(plan.workerPoints);
+  const frequent = plan.workerPoints.filter(({ aim }) => !SELDOM.test(aim.point ?? ''));
+  const workers: RunningProcess[] = [];
+  const file = join(rig.dataDir, 'fault-points');
+  let armed = '';
   let isDisarmed = false;
 
-  async function startArmed(): Promise<void> {
-    const points = left.slice(0, ARMED_MAX).map((fault) => fault.aim.point ?? '');
-    const env = points.length === 0 ? {} : { WORKER_FAULT_POINT: points.join(',') };
-    // Postgres and Temporal are killed meanwhile: a worker that cannot start is started again.
-    armed = await surely(() => stack.startWorker(env));
+  /** Both workers read the one file: whichever passes a place first dies there. */
+  function arm(): void {
+    const done = frequent.filter((fault) => !left.has(fault)).length;
+    const isDue = done < AHEAD + (frequent.length * turnsEnded()) / plan.turns;
+    const points = [...left].filter((fault) => isDue || SELDOM.test(fault.aim.point ?? ''));
+    const text = isDisarmed ? '' : points.map(({ aim }) => aim.point).join(',');
+    if (text === armed) return;
+    armed = text;
+    writeFileSync(`${file}.new`, text);
+    renameSync(`${file}.new`, file);
   }
 
-  async function keepArmed(): Promise<void> {
-    while (!isDisarmed) {
-      await startArmed();
-      const worker = armed;
-      if (worker === undefined) return;
+  async function start(place: number): Promise<RunningProcess> {
+    // Postgres and Temporal are killed meanwhile: a worker that cannot start is started again.
+    return (workers[place] = await surely(() => stack.startWorker({ WORKER_FAULT_POINT: `@${file}` })));
+  }
+
+  async function keep(place: number): Promise<void> {
+    let worker = workers[place];
+    while (worker !== undefined) {
       await worker.exited;
       if (isDisarmed) return;
-      const death = findDeath(stack, worker.pid);
-      const fault = left.find(({ aim }) => aim.point === death?.diesAt.point);
-      if (death === undefined || fault === undefined) {
-        journal.complain(`a worker ended by itself: ${worker.logTail()}`);
-        continue;
-      }
-      left.splice(left.indexOf(fault), 1);
-      const userId = parseLaneWorkflowId(death.diesAt.workflowId);
-      const { atMs } = death;
-      journal.struck({ fault, userId, turnId: undefined, atMs, untilMs: atMs, isEffective: true });
+      noteDeath(worker);
+      worker = await start(place);
     }
   }
-  const keeping = keepArmed();
-  keeping.catch((error: unknown) => journal.complain(`the armed worker: ${String(error)}`));
+
+  function noteDeath(worker: RunningProcess): void {
+    const death = findDeath(stack, worker.pid);
+    const fault = [...left].find(({ aim }) => aim.point === death?.diesAt.point);
+    if (death === undefined) {
+      return journal.complain(`a worker ended by itself: ${worker.logTail().slice(-500)}`);
+    }
+    if (fault === undefined) return; // Both reached the place before it was taken back; one kill of the two was planned.
+    left.delete(fault);
+    arm();
+    const userId = parseLaneWorkflowId(death.diesAt.workflowId);
+    const { atMs } = death;
+    journal.struck({ fault, userId, turnId: undefined, atMs, untilMs: atMs, isEffective: true });
+  }
+
+  arm();
+  await Promise.all([0, 1].map(start));
+  const arming = setInterval(arm, ARM_MS);
+  const keeping = [0, 1].map((place) =>
+    keep(place).catch((error: unknown) => journal.complain(`a worker could not be kept: ${String(error)}`)),
+  );
 
   return {
-    steady: () => steady,
-    processes: () => (armed === undefined ? [steady] : [steady, armed]),
+    anyWorker() {
+      const worker = workers.find((one) => !one.hasExited());
+      if (worker === undefined) throw new Error('no worker runs');
+      return worker;
+    },
     async disarm() {
-      if (isDisarmed) return;
       isDisarmed = true;
-      const points: PlannedFault[] = left.splice(0);
-      for (const fault of points) journal.miss(fault, 'never reached by the armed worker');
-      armed?.signal('SIGKILL');
-      await keeping.catch(() => undefined); // Complained of above.
-      await startArmed();
+      clearInterval(arming);
+      arm();
+      for (const fault of left) journal.miss(fault, 'no worker reached this place');
+      for (const worker of workers) worker.signal('SIGKILL');
+      await Promise.all(keeping);
+      await start(0);
     },
   };
 }

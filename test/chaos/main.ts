@@ -8,14 +8,15 @@ import { describePlan } from './plan/describe.js';
 import { FAULT_KINDS, parseKinds } from './plan/kinds.js';
 import { makePlan, type Plan } from './plan/plan.js';
 import { printReport } from './report/report.js';
-import { runPlan, stopAllRuns } from './run.js';
+import { abandonAll } from './rig.js';
+import { runPlan } from './run.js';
 
 const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--count K] [--users U] [--full] [--plan] [--json FILE]
   --seed S       any text; the plan follows from it
   --turns N      turns of all users together; default 300
   --count K      faults; default 1.8 for each turn
   --faults LIST  kinds of faults, separated by commas; a beginning stands for all that begin so: ${FAULT_KINDS.join(', ')}
-  --users U      users that live through the whole run; default 10
+  --users U      users that live through the whole run; default 20
   --full         2,600 turns and 6,000 faults of 24 users
   --plan         prints the plan and runs nothing
   --keep         keeps the data and the logs of the run
@@ -23,7 +24,7 @@ const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--c
 
 const TURNS_DEFAULT = 300;
 const FAULTS_PER_TURN = 1.8;
-const USERS_DEFAULT = 10;
+const USERS_DEFAULT = 20;
 const FULL = { turns: 2_600, faults: 6_000, users: 24 };
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -79,13 +80,13 @@ async function main(): Promise<void> {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    say('\nInterrupted: stopping what was started …');
-    void stopAllRuns().then(() => process.exit(130));
+    abandonAll();
+    process.exit(130);
   });
 }
 
-main().catch(async (error: unknown) => {
-  await stopAllRuns();
+main().catch((error: unknown) => {
+  abandonAll();
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`${message}\n\n${USAGE}\n`);
   process.exit(1); // Whatever is still open belongs to what failed.

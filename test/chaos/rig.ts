@@ -43,10 +43,41 @@ export interface Rig {
   restartPostgres(): Promise<void>;
   restartTemporal(): Promise<void>;
   restartEmulator(): Promise<void>;
+  /** Ends every process by force, at once, and removes what they left; for whoever is interrupted. */
+  abandon(): void;
   stop(): Promise<void>;
 }
 
-export async function startRig({ keepsData }: { readonly keepsData: boolean }): Promise<Rig> {
+export interface RigOptions {
+  /** Leaves data and logs where they are at the end. */
+  readonly keepsData: boolean;
+  /** Settings of the workers, over those above. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Open turns that the clients take of one user. */
+  readonly openTurnsMax?: number;
+}
+
+const OPEN_TURNS_MAX = 50;
+
+const running = new Set<Rig>();
+
+/** Ends by force what runs; for whoever is interrupted. */
+export function abandonAll(): void {
+  for (const rig of running) rig.abandon();
+}
+
+export async function withRig<T>(options: RigOptions, body: (rig: Rig) => Promise<T>): Promise<T> {
+  const rig = await startRig(options);
+  running.add(rig);
+  try {
+    return await body(rig);
+  } finally {
+    running.delete(rig);
+    await rig.stop();
+  }
+}
+
+async function startRig({ keepsData, env = {}, openTurnsMax = OPEN_TURNS_MAX }: RigOptions): Promise<Rig> {
   const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-chaos-'));
   const children = openChildList(join(dataDir, 'children.json'));
   const onSpawn = children.add;
@@ -81,8 +112,8 @@ export async function startRig({ keepsData }: { readonly keepsData: boolean }): 
       taskQueue: 'innkeeper',
       keepsData,
       workers: 0,
-      env: WORKER_ENV,
-      client: { openTurnsMax: 50 },
+      env: { ...WORKER_ENV, ...env },
+      client: { openTurnsMax },
       clientDatabaseUrl: clientProxy.through(postgres.url),
     });
     stops.push(() => stack.stop());
@@ -108,6 +139,13 @@ export async function startRig({ keepsData }: { readonly keepsData: boolean }): 
         temporal = await runTemporal();
       },
       restartEmulator: () => stack.restartEmulator(),
+      abandon() {
+        stack.killAll();
+        children.killAll();
+        for (const folder of [stack.dataDir, dataDir]) {
+          if (!keepsData) rmSync(folder, { recursive: true, force: true });
+        }
+      },
       stop,
     };
   } catch (error) {

@@ -23,14 +23,20 @@ export interface RunContext {
   readonly journal: RunJournal;
   readonly fleet: Fleet;
   /** Turns that have ended so far. */
-  turnsEnded: number;
+  readonly progressed: { turnsEnded: number };
   /** The user's live machine, by Postgres and the emulator's own word. */
   machine(userId: string): Promise<MachineTruth | undefined>;
   /** A command has written its line and has no end in the guest's journal yet. */
   isRunning(userId: string, commandId: string): Promise<boolean>;
 }
 
-export function createContext(of: { plan: Plan; rig: Rig; journal: RunJournal; fleet: Fleet }): RunContext {
+export function createContext(of: {
+  plan: Plan;
+  rig: Rig;
+  journal: RunJournal;
+  fleet: Fleet;
+  progressed: { turnsEnded: number };
+}): RunContext {
   const { rig } = of;
   async function machine(userId: string): Promise<MachineTruth | undefined> {
     const [row] = await rig.sql<{ id: string | null }>(
@@ -43,7 +49,6 @@ export function createContext(of: { plan: Plan; rig: Rig; journal: RunJournal; f
   }
   return {
     ...of,
-    turnsEnded: 0,
     machine,
     async isRunning(userId, commandId) {
       const truth = await machine(userId);

@@ -2,9 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { checkBigOutput } from './checks/big-output.js';
 import { checkOneAtATime, checkResults, checkRunsOnce, checkUnknown } from './checks/commands.js';
 import { checkEvents } from './checks/events.js';
 import { collectEvidence } from './checks/evidence.js';
+import { checkForgeries } from './checks/forgeries.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from './checks/machines.js';
 import { checkCrossUser, checkPlaintext } from './checks/privacy.js';
 import { checkTurns } from './checks/turns.js';
@@ -16,7 +18,7 @@ import type { Plan } from './plan/plan.js';
 import { createRandom } from './plan/random.js';
 import { untilQuiet } from './quiet.js';
 import { makeReport, type Report } from './report/report.js';
-import { startRig, type Rig } from './rig.js';
+import { withRig } from './rig.js';
 import { createContext, type RunContext } from './run-context.js';
 import { strikeServers } from './strike/server-faults.js';
 
@@ -30,22 +32,14 @@ export interface RunOptions {
   readonly keepsData: boolean;
 }
 
-const running = new Set<Rig>();
-
-/** For whoever interrupts a run. */
-export async function stopAllRuns(): Promise<void> {
-  await Promise.allSettled([...running].map((rig) => rig.stop()));
-}
-
 export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promise<Report> {
   const startedAtMs = Date.now();
-  const rig = await startRig({ keepsData });
-  running.add(rig);
-  if (keepsData) say(`data: ${rig.dataDir} and ${rig.stack.dataDir}`);
-  try {
+  return withRig({ keepsData }, async (rig) => {
+    if (keepsData) say(`data: ${rig.dataDir} and ${rig.stack.dataDir}`);
     const journal = openJournal(join(rig.dataDir, 'outside.jsonl'));
-    const fleet = await startFleet({ plan, rig, journal });
-    const context = createContext({ plan, rig, journal, fleet });
+    const progressed = { turnsEnded: 0 };
+    const fleet = await startFleet({ plan, rig, journal, turnsEnded: () => progressed.turnsEnded });
+    const context = createContext({ plan, rig, journal, fleet, progressed });
     const random = createRandom(`${plan.seed}/readers`);
     const readers = plan.people.map(({ userId }) => followEvents(rig, userId, random.branch(userId)));
     const progress = setInterval(() => say(progressOf(context)), PROGRESS_MS);
@@ -70,12 +64,11 @@ export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promi
       await checkEvents(evidence, rig),
       await checkPlaintext(evidence, rig),
       checkOneAtATime(evidence),
+      await checkForgeries(rig),
+      await checkBigOutput(context),
     ];
     return makeReport({ evidence, checks, commit: commitOf(), startedAtMs });
-  } finally {
-    running.delete(rig);
-    await rig.stop();
-  }
+  });
 }
 
 async function live(context: RunContext): Promise<void> {
@@ -98,8 +91,8 @@ async function live(context: RunContext): Promise<void> {
   }
 }
 
-function progressOf({ turnsEnded, journal }: RunContext): string {
-  return `${turnsEnded} turns, ${journal.strikes.length} strikes beside those of the wire, ${journal.complaints.length} complaints`;
+function progressOf({ progressed, journal }: RunContext): string {
+  return `${progressed.turnsEnded} turns, ${journal.strikes.length} strikes beside those of the wire, ${journal.complaints.length} complaints`;
 }
 
 function commitOf(): string {

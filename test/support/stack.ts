@@ -53,6 +53,8 @@ export interface Stack extends Branch {
   /** Kills the emulator's process with -9, sandboxes included, and starts it again on its data and port. */
   restartEmulator(): Promise<void>;
   emulatorProcess(): RunningProcess;
+  /** Ends every process by force, at once; for whoever is interrupted. */
+  killAll(): void;
 }
 
 let branches = 0;
@@ -88,6 +90,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     startWorker: branch.startWorker,
     openBranch: (other = {}) => openBranch({ ...options, ...other, emulator: ready, dataDir, onSpawn }),
     emulatorProcess: () => emulator.process,
+    killAll: children.killAll,
     async restartEmulator() {
       emulator.process.signal('SIGKILL');
       await emulator.process.exited;

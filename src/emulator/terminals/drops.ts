@@ -1,23 +1,42 @@
-/** Injected ends of a terminal's socket. */
+/** Injected ends of a terminal's socket: one object for each connection. */
 import type { WebSocket } from 'ws';
 import { CUT_CLOSE_CODES, type Faults } from '../faults/faults.js';
 
-/** Close codes by the moment they strike. */
-export interface TerminalDrops {
-  atConnection?: number;
-  /** The frame that triggers it is lost. */
-  onInput?: number;
-  afterOutput?: { code: number; bytesLeft: number };
-}
+export class TerminalDrops {
+  #afterOutput: { readonly code: number; bytesLeft: number } | undefined;
 
-export function takeDrops(faults: Faults, machineId: string): TerminalDrops {
-  const target = { machineId, route: 'terminals.stream' };
-  const before = faults.take('terminal-drop', { ...target, at: 'before' });
-  if (before) return { atConnection: before.closeCode };
-  const during = faults.take('terminal-drop', { ...target, at: 'during' });
-  if (during) return { onInput: during.closeCode };
-  const after = faults.take('terminal-drop', { ...target, at: 'after' });
-  return after ? { afterOutput: { code: after.closeCode, bytesLeft: after.afterBytes } } : {};
+  constructor(
+    private readonly faults: Faults,
+    private readonly machineId: string,
+  ) {}
+
+  /** Close code, where the connection ends as it begins. */
+  atConnection(): number | undefined {
+    return this.#take('before')?.closeCode;
+  }
+
+  /** Close code, where the frame that has come is lost with the connection. */
+  onInput(): number | undefined {
+    return this.#take('during')?.closeCode;
+  }
+
+  /** Close code, where the connection ends behind these bytes. */
+  afterOutput(bytes: number): number | undefined {
+    if (this.#afterOutput === undefined) {
+      const fault = this.#take('after');
+      if (fault === undefined) return undefined;
+      this.#afterOutput = { code: fault.closeCode, bytesLeft: fault.afterBytes };
+    }
+    this.#afterOutput.bytesLeft -= bytes;
+    if (this.#afterOutput.bytesLeft > 0) return undefined;
+    const { code } = this.#afterOutput;
+    this.#afterOutput = undefined;
+    return code;
+  }
+
+  #take(at: 'before' | 'during' | 'after') {
+    return this.faults.take('terminal-drop', { machineId: this.machineId, route: 'terminals.stream', at });
+  }
 }
 
 export function dropSocket(socket: WebSocket, code: number): void {

@@ -71,7 +71,8 @@ export class TerminalSession {
     socket.on('close', () => this.#detached(socket));
     // `close` follows every error and does what is needed.
     socket.on('error', () => undefined);
-    if (drops.atConnection !== undefined) return dropSocket(socket, drops.atConnection);
+    const code = drops.atConnection();
+    if (code !== undefined) return dropSocket(socket, code);
     const backlog = this.#backlog;
     this.#backlog = [];
     this.#backlogBytes = 0;
@@ -110,7 +111,8 @@ export class TerminalSession {
       const columns = Math.min(input.columns, TERMINAL_COLUMNS_MAX);
       return this.sandbox.resize(this.#channel, columns, Math.min(input.rows, TERMINAL_ROWS_MAX));
     }
-    if (this.#drops?.onInput !== undefined) return dropSocket(socket, this.#drops.onInput);
+    const code = this.#drops?.onInput();
+    if (code !== undefined) return dropSocket(socket, code);
     this.events.onInput();
     this.#inputLine.push(input.bytes);
   }
@@ -126,12 +128,8 @@ export class TerminalSession {
       if (this.#isPaused && socket.bufferedAmount < TERMINAL_SOCKET_LOW_BYTES) this.#pause(false);
     });
     if (socket.bufferedAmount > TERMINAL_SOCKET_HIGH_BYTES) this.#pause(true);
-    const drop = this.#drops?.afterOutput;
-    if (drop === undefined) return;
-    drop.bytesLeft -= bytes.length;
-    if (drop.bytesLeft > 0) return;
-    delete this.#drops?.afterOutput;
-    dropSocket(socket, drop.code);
+    const code = this.#drops?.afterOutput(bytes.length);
+    if (code !== undefined) dropSocket(socket, code);
   }
 
   #keep(bytes: Buffer): void {

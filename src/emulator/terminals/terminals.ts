@@ -9,7 +9,7 @@ import type { ChannelEnd } from '../sandbox/sandbox.js';
 import type { MachineRecord, TerminalRecord } from '../state/records.js';
 import type { Settings } from '../state/settings.js';
 import type { Store } from '../state/store.js';
-import { takeDrops } from './drops.js';
+import { TerminalDrops } from './drops.js';
 import { TERMINAL_PROTOCOLS } from './protocol.js';
 import { CLOSE_MACHINE_STOPPED, CLOSE_SHELL_EXITED, TerminalSession } from './session.js';
 
@@ -74,7 +74,7 @@ export class Terminals {
     if (!session) return false;
     this.lifecycle.touch(terminal.machineId);
     const protocol = TERMINAL_PROTOCOLS[this.settings().terminalProtocol];
-    session.attach(socket, protocol, takeDrops(this.faults, terminal.machineId));
+    session.attach(socket, protocol, new TerminalDrops(this.faults, terminal.machineId));
     return true;
   }
 

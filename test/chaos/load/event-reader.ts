@@ -37,7 +37,7 @@ interface EventRow {
 export async function readEvents(rig: Rig, userId: string, after: number, limit: number): Promise<SeenEvent[]> {
   const rows = await rig.sql<EventRow>(
     `select seq::text as seq, concat_ws(' ', turn_key, at, body) as text from turn_events
-     where user_id = $1 and seq > $2 order by seq limit $3`,
+     where user_id = $1 and turn_events.seq > $2 order by turn_events.seq limit $3`,
     [userId, after, limit],
   );
   return rows.map(({ seq, text }) => ({

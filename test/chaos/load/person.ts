@@ -15,7 +15,7 @@ export async function liveThrough(context: RunContext, user: PlannedUser): Promi
   const canary = canaryOf(context.plan, user.userId);
   for (const turn of user.turns) {
     await takeTurn(context, toSubmission(user.userId, turn, canary), canary);
-    context.turnsEnded += 1;
+    context.progressed.turnsEnded += 1;
   }
   if (user.isDestroyed) await destroy(context, user.userId);
 }

@@ -55,6 +55,15 @@ function judged(strike: Strike, { turns, calls }: Evidence): Strike {
   return { ...strike, isEffective: inFlight.length > 0 };
 }
 
+/** Faults of the wire that waited for a request or frame that never came. */
+export function unmet({ plan, journal }: Evidence, strikes: readonly Strike[]): { fault: PlannedFault; why: string }[] {
+  const done = new Set([...strikes, ...journal.missed].map(({ fault }) => fault.id));
+  const faults = plan.people.flatMap((user) => user.turns.flatMap((turn) => turn.faults.filter(isWireFault)));
+  return faults
+    .filter(({ id }) => !done.has(id))
+    .map((fault) => ({ fault, why: 'nothing of its kind was on its way' }));
+}
+
 /** `fault.added` names the plan's fault in its message; `fault.hit` refers to it by a number that a restart begins anew. */
 function wireStrikes({ plan, ledger, machines }: Evidence): Strike[] {
   const faults = new Map<string, { fault: PlannedFault; userId: string; turnId: string }>();

@@ -2,8 +2,8 @@
 import { isKept, type Check } from '../checks/check.js';
 import { findUnknown } from '../checks/commands.js';
 import type { Evidence } from '../checks/evidence.js';
-import { allStrikes, countHits, type Hits } from './hits.js';
-import { measureRecovery, type Recovery } from './recovery.js';
+import { allStrikes, countHits, unmet, type Hits } from './hits.js';
+import { checkRecovery, measureRecovery, type Recovery } from './recovery.js';
 
 /** Zero failures in K trials: with 95 % certainty fewer than 3 in K fail. */
 const BOUND_95 = 3;
@@ -44,7 +44,8 @@ export function makeReport(of: {
     looked: hits.length,
     violations: hits.filter(({ effective }) => effective === 0).map(({ kind }) => `${kind} never did`),
   };
-  const all = [...checks, unhit].map((check) => ({ ...check, kept: isKept(check) }));
+  const recovery = measureRecovery(evidence, strikes);
+  const all = [...checks, checkRecovery(recovery), unhit].map((check) => ({ ...check, kept: isKept(check) }));
   return {
     passed: all.every(({ kept }) => kept),
     seed: evidence.plan.seed,
@@ -55,14 +56,14 @@ export function makeReport(of: {
     effective: hits.reduce((sum, one) => sum + one.effective, 0),
     seconds: Math.round((Date.now() - of.startedAtMs) / 1_000),
     hits,
-    recovery: measureRecovery(evidence, strikes),
+    recovery,
     checks: all,
     unknown: findUnknown(evidence).map(({ call, causes }) => ({
       command: `${call.turnId} ${call.cmdId}`,
       outcome: `${call.outcome ?? ''} ${call.reason ?? ''}`.trim(),
       causes,
     })),
-    missed: evidence.journal.missed.map(
+    missed: [...evidence.journal.missed, ...unmet(evidence, strikes)].map(
       ({ fault, why }) => `${fault.id} ${fault.kind} ${fault.aim.point ?? ''}: ${why}`,
     ),
   };

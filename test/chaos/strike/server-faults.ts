@@ -8,7 +8,7 @@ const POLL_MS = 50;
 /** Carries out the plan's server faults, one at a time, each once enough turns have ended. */
 export async function strikeServers(context: RunContext, isOver: () => boolean): Promise<void> {
   for (const fault of context.plan.serverFaults) {
-    while (context.turnsEnded < fault.afterTurns && !isOver()) await delay(POLL_MS);
+    while (context.progressed.turnsEnded < fault.afterTurns && !isOver()) await delay(POLL_MS);
     if (isOver()) {
       context.journal.miss(fault, 'the load was over');
       continue;
@@ -33,7 +33,7 @@ async function carryOut({ rig, fleet }: RunContext, { kind, aim }: PlannedFault)
       await rig.restartEmulator();
       return undefined;
     case 'worker-frozen': {
-      const worker = fleet.steady();
+      const worker = fleet.anyWorker();
       worker.signal('SIGSTOP');
       await delay(aim.delayMs ?? 0);
       worker.signal('SIGCONT');

@@ -24,6 +24,11 @@ describe('fault points', () => {
     expect(() => createFaultPoints(point)).toThrow(expect.objectContaining({ code: 'SETTINGS_INVALID' }) as Error);
   });
 
+  it('are read from a file, which may not be there yet', () => {
+    const points = createFaultPoints('@/nowhere/points', () => undefined);
+    expect(points.port('port', { call: () => 1 }).call()).toBe(1);
+  });
+
   it('pass calls on, answers and errors unchanged, outside of the activity they name', async () => {
     let deaths = 0;
     const points = createFaultPoints('act/port.later:after', () => (deaths += 1));
