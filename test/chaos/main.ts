@@ -7,8 +7,8 @@ import { parseArgs } from 'node:util';
 import { describePlan } from './plan/describe.js';
 import { FAULT_KINDS, parseKinds } from './plan/kinds.js';
 import { makePlan, type Plan } from './plan/plan.js';
+import { runProgram, say } from './program.js';
 import { printReport } from './report/report.js';
-import { abandonAll } from './rig.js';
 import { runPlan } from './run.js';
 
 const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--count K] [--users U] [--full] [--plan] [--json FILE]
@@ -26,8 +26,6 @@ const TURNS_DEFAULT = 300;
 const FAULTS_PER_TURN = 1.8;
 const USERS_DEFAULT = 20;
 const FULL = { turns: 2_600, faults: 6_000, users: 24 };
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 interface Options {
   readonly plan: Plan;
@@ -78,16 +76,4 @@ async function main(): Promise<void> {
   process.exitCode = report.passed ? 0 : 1;
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => {
-    abandonAll();
-    process.exit(130);
-  });
-}
-
-main().catch((error: unknown) => {
-  abandonAll();
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`${message}\n\n${USAGE}\n`);
-  process.exit(1); // Whatever is still open belongs to what failed.
-});
+runProgram(main, USAGE);

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { runProgram, say } from './program.js';
 import type { Report } from './report/report.js';
 
 interface PlantedBug {
@@ -37,8 +38,6 @@ const COPIED = ['src', 'test', 'bench', 'scripts', 'migrations', 'dist', 'packag
 const SETTINGS = ['tsconfig.json', 'tsconfig.build.json', 'tsconfig.scripts.json'];
 const RUNS_AT_ONCE = 2;
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
-
 /** A copy of the tree, built, with the patch applied. */
 function copyTree(folder: string, patch: string | undefined): void {
   for (const name of [...COPIED, ...SETTINGS])
@@ -63,7 +62,7 @@ async function runCopy(name: string, patch: string | undefined): Promise<Report>
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
     const stop = (): void => void child.kill('SIGINT');
     process.once('exit', stop);
-    await new Promise((resolve) => child.once('exit', resolve));
+    await new Promise((done) => child.once('exit', done));
     process.off('exit', stop);
     try {
       return JSON.parse(readFileSync(report, 'utf8')) as Report;
@@ -112,7 +111,4 @@ async function main(): Promise<void> {
   process.exitCode = caught === BUGS.length && isSound ? 0 : 1;
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(1); // Whatever is still open belongs to what failed.
-});
+runProgram(main);

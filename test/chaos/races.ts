@@ -6,7 +6,8 @@
 import { parseArgs } from 'node:util';
 import { InnkeeperError } from '../../src/client.js';
 import { readLines } from '../../src/story/record/guest-record.js';
-import { abandonAll, withRig, type Rig } from './rig.js';
+import { conclude, runProgram, say } from './program.js';
+import { withRig, type Rig } from './rig.js';
 import type { MachineTruth } from './run-context.js';
 import { within } from './surely.js';
 
@@ -15,8 +16,6 @@ const STORM_USERS_DEFAULT = 200;
 const STORM_MESSAGES = 5;
 const TURN_MS_MAX = 600_000;
 const ASLEEP_MS_MAX = 300_000;
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** @returns what was not as it must be */
 async function firstMessages(rig: Rig): Promise<string[]> {
@@ -110,20 +109,7 @@ async function main(): Promise<void> {
     await Promise.all([rig.stack.startWorker(), rig.stack.startWorker()]);
     return [...(await firstMessages(rig)), ...(await wakeStorm(rig, users))];
   });
-  for (const problem of problems) say(`BROKEN ${problem}`);
-  say(problems.length === 0 ? 'PASSED' : 'FAILED');
-  process.exitCode = problems.length === 0 ? 0 : 1;
+  conclude(problems);
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => {
-    abandonAll();
-    process.exit(130);
-  });
-}
-
-main().catch((error: unknown) => {
-  abandonAll();
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(1); // Whatever is still open belongs to what failed.
-});
+runProgram(main);
