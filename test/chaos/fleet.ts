@@ -17,6 +17,7 @@ const SELDOM = /^(admitPrompt|recordCancel|recordRejection|stopCommand|closeTurn
 const AHEAD = 2;
 /** Between two looks at what is due. */
 const ARM_MS = 100;
+const TURNABOUT_MS = 2_000;
 
 export interface Fleet {
   /** One of the workers, for what is done to a whole process. */
@@ -42,25 +43,29 @@ export async function startFleet(of: {
   const left = new Set(plan.workerPoints);
   const frequent = plan.workerPoints.filter(({ aim }) => !SELDOM.test(aim.point ?? ''));
   const workers: RunningProcess[] = [];
-  const file = join(rig.dataDir, 'fault-points');
-  let armed = '';
+  const armed = ['', ''];
   let isDisarmed = false;
+  const fileOf = (place: number): string => join(rig.dataDir, `fault-points-${place}`);
 
-  /** Both workers read the one file: whichever passes a place first dies there. */
+  /** A place is armed in one of the two, or both might die there at once; in turns, since a lane stays with its worker. */
   function arm(): void {
     const done = frequent.filter((fault) => !left.has(fault)).length;
     const isDue = done < AHEAD + (frequent.length * turnsEnded()) / plan.turns;
     const points = [...left].filter((fault) => isDue || SELDOM.test(fault.aim.point ?? ''));
-    const text = isDisarmed ? '' : points.map(({ aim }) => aim.point).join(',');
-    if (text === armed) return;
-    armed = text;
-    writeFileSync(`${file}.new`, text);
-    renameSync(`${file}.new`, file);
+    const shift = Math.floor(Date.now() / TURNABOUT_MS);
+    armed.forEach((before, place) => {
+      const own = points.filter((_, index) => !isDisarmed && (index + shift) % 2 === place);
+      const text = own.map(({ aim }) => aim.point).join(',');
+      if (text === before) return;
+      armed[place] = text;
+      writeFileSync(`${fileOf(place)}.new`, text);
+      renameSync(`${fileOf(place)}.new`, fileOf(place));
+    });
   }
 
   async function start(place: number): Promise<RunningProcess> {
     // Postgres and Temporal are killed meanwhile: a worker that cannot start is started again.
-    return (workers[place] = await surely(() => stack.startWorker({ WORKER_FAULT_POINT: `@${file}` })));
+    return (workers[place] = await surely(() => stack.startWorker({ WORKER_FAULT_POINT: `@${fileOf(place)}` })));
   }
 
   async function keep(place: number): Promise<void> {
@@ -79,7 +84,7 @@ export async function startFleet(of: {
     if (death === undefined) {
       return journal.complain(`a worker ended by itself: ${worker.logTail().slice(-500)}`);
     }
-    if (fault === undefined) return; // Both reached the place before it was taken back; one kill of the two was planned.
+    if (fault === undefined) return; // Reached a second time before it was taken back.
     left.delete(fault);
     arm();
     const userId = parseLaneWorkflowId(death.diesAt.workflowId);

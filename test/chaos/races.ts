@@ -9,7 +9,8 @@ import { readLines } from '../../src/story/record/guest-record.js';
 import { conclude, runProgram, say } from './program.js';
 import { withRig, type Rig } from './rig.js';
 import type { MachineTruth } from './run-context.js';
-import { within } from './surely.js';
+import { isPassing } from './load/submit.js';
+import { surely, within } from './surely.js';
 
 const FIRST_MESSAGES = 1_000;
 const STORM_USERS_DEFAULT = 200;
@@ -24,7 +25,10 @@ async function firstMessages(rig: Rig): Promise<string[]> {
   const ids = Array.from({ length: FIRST_MESSAGES }, (_, index) => `first-${index}`);
   const answers = await Promise.all(
     ids.map((turnId) =>
-      client.submitTurn({ userId, turnId, prompt: `$ echo ${turnId} >> ~/ran.txt` }).then(
+      surely(
+        () => client.submitTurn({ userId, turnId, prompt: `$ echo ${turnId} >> ~/ran.txt` }),
+        (error) => !isPassing(error),
+      ).then(
         () => ({ turnId, code: '' }),
         (error: unknown) => ({ turnId, code: InnkeeperError.is(error) ? error.code : String(error) }),
       ),
@@ -70,7 +74,10 @@ async function wakeStorm(rig: Rig, users: number): Promise<string[]> {
   await Promise.all(
     ids.flatMap((userId) =>
       messages.map(async (turnId) => {
-        await client.submitTurn(turn(userId, turnId));
+        await surely(
+          () => client.submitTurn(turn(userId, turnId)),
+          (error) => !isPassing(error),
+        );
         await finish(userId, turnId);
       }),
     ),

@@ -1,7 +1,6 @@
 /** What the parts of a run share. */
-import { findCommand, readLines } from '../../src/story/record/guest-record.js';
+import { isJournalledRunning } from '../../src/story/record/guest-record.js';
 import type { RunJournal } from './journal.js';
-import { EFFECTS_FILE } from './plan/expectation.js';
 import type { Plan } from './plan/plan.js';
 import type { Rig } from './rig.js';
 import { surely } from './surely.js';
@@ -26,7 +25,7 @@ export interface RunContext {
   readonly progressed: { turnsEnded: number };
   /** The user's live machine, by Postgres and the emulator's own word. */
   machine(userId: string): Promise<MachineTruth | undefined>;
-  /** A command has written its line and has no end in the guest's journal yet. */
+  /** The tool call that carries out a command, while it runs by the guest's own journal. */
   isRunning(userId: string, commandId: string): Promise<boolean>;
 }
 
@@ -38,6 +37,8 @@ export function createContext(of: {
   progressed: { turnsEnded: number };
 }): RunContext {
   const { rig } = of;
+  /** By machine; they do not move. */
+  const homes = new Map<string, string>();
   async function machine(userId: string): Promise<MachineTruth | undefined> {
     const [row] = await rig.sql<{ id: string | null }>(
       `select machine_id as id from machines where user_id = $1 and phase <> 'destroyed'`,
@@ -51,15 +52,17 @@ export function createContext(of: {
     ...of,
     machine,
     async isRunning(userId, commandId) {
-      const truth = await machine(userId);
-      if (truth?.initPid === undefined || truth.initPid === null) return false;
-      if (!readLines(truth.homePath, EFFECTS_FILE).some((line) => line.startsWith(`${commandId} `))) return false;
-      const [call] = await rig.sql<{ id: string }>(
-        `select c.cmd_id as id from tool_calls c join turns t using (turn_key)
-         where t.user_id = $1 and c.arguments_json like $2 and c.outcome is null`,
+      const [call] = await rig.sql<{ id: string; machineId: string }>(
+        `select c.cmd_id as id, m.machine_id as "machineId"
+         from turns t join tool_calls c using (turn_key) join machines m on m.user_id = t.user_id and m.phase <> 'destroyed'
+         where t.user_id = $1 and t.state = 'running' and c.submitted_at is not null and c.outcome is null
+           and c.arguments_json like $2`,
         [userId, `%${commandId} %`],
       );
-      return call !== undefined && findCommand(truth.homePath, call.id)?.endedAtMs === null;
+      if (call === undefined) return false;
+      const homePath = homes.get(call.machineId) ?? (await machine(userId))?.homePath ?? '';
+      homes.set(call.machineId, homePath);
+      return isJournalledRunning(homePath, call.id);
     },
   };
 }

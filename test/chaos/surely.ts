@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const SURELY_MS_MAX = 60_000;
 const PAUSE_MS = 100;
+/** Many wait at once: each look costs a question or two. */
+const POLL_MS = 100;
 
 /** @throws what the last try threw, after a minute of tries; at once where `isFinal` says that repeating is of no use */
 export async function surely<T>(
@@ -21,7 +23,7 @@ export async function surely<T>(
 }
 
 /** False where the condition did not come true in time. */
-export async function within(timeoutMs: number, condition: () => Promise<boolean>, pollMs = 20): Promise<boolean> {
+export async function within(timeoutMs: number, condition: () => Promise<boolean>, pollMs = POLL_MS): Promise<boolean> {
   const endsAt = Date.now() + timeoutMs;
   while (!(await condition())) {
     if (Date.now() >= endsAt) return false;

@@ -33,6 +33,12 @@ export function findCommand(homePath: string, cmdId: string): JournalledCommand 
   return readJournal(homePath).find((command) => command.cmdId === cmdId);
 }
 
+/** Begun, and neither over nor given up: two looks, where reading the journal would be many. */
+export function isJournalledRunning(homePath: string, cmdId: string): boolean {
+  const file = join(homePath, JOURNAL, cmdId);
+  return existsSync(file + STARTED) && !existsSync(`${file}.result`) && !existsSync(`${file}.void`);
+}
+
 function readCommand(folder: string, cmdId: string): JournalledCommand {
   const starts = readFileSync(join(folder, cmdId + STARTED), 'utf8')
     .split('\n')

@@ -16,8 +16,10 @@ const REPEAT_MS = 6_000;
 /** A turn that is not over by then is lost. */
 const OVER_MS_MAX = 180_000;
 
-const isPassing = (error: unknown): boolean =>
-  InnkeeperError.is(error) && ['STORE_UNAVAILABLE', 'LANE_UNREACHABLE'].includes(error.code);
+/** A part was away: the sender says it again. */
+export function isPassing(error: unknown): boolean {
+  return InnkeeperError.is(error) && ['STORE_UNAVAILABLE', 'LANE_UNREACHABLE'].includes(error.code);
+}
 
 /** @returns whether it was new to the other side. @throws what no repeat can mend */
 export async function submit(context: RunContext, { userId, turn, prompt }: Submission): Promise<boolean> {
