@@ -3,7 +3,7 @@ import { InnkeeperError, type TurnView } from '../../../src/client.js';
 import { promptOf } from '../plan/expectation.js';
 import type { PlannedTurn } from '../plan/plan.js';
 import type { RunContext } from '../run-context.js';
-import { surely } from '../surely.js';
+import { surely, within } from '../surely.js';
 
 export interface Submission {
   readonly userId: string;
@@ -45,10 +45,9 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
     await stack.client.wakeNow({ userId }); // Starts the lane where it was terminated.
     await lanes.of(userId).signal('enqueueTurn', { nonsense: turnId });
     await lanes.of(userId).signal('enqueueTurn', { turnId, prompt });
-    await surely(async () => {
-      const stored = await sql('select 1 from turns where user_id = $1 and turn_id = $2', [userId, turnId]);
-      if (stored.length === 0) throw new Error(`${turnId} was sent by signal and is not stored`);
-    });
+    const isStored = async (): Promise<boolean> =>
+      (await sql('select 1 from turns where user_id = $1 and turn_id = $2', [userId, turnId])).length > 0;
+    if (!(await within(REPEAT_MS, isStored))) throw new Error(`${turnId} was sent by signal and is not stored`);
   });
   context.journal.acknowledge({ userId, turnId });
 }

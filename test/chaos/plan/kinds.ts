@@ -7,10 +7,10 @@
 export type Scope = 'worker' | 'server' | 'turn';
 
 /**
- * When a fault of a turn strikes. `sleep`: on the requests of a machine that is put to sleep and woken for the turn; `submit`: as the
+ * When a fault of a turn strikes. `create`: as the user's first machine is made; `sleep`: on the requests of a machine that is put to sleep and woken for the turn; `submit`: as the
  * turn is submitted; `command`: in the middle of its first command; `prompt`: the model's calls; `frames`: the terminal's next frames.
  */
-export type Moment = 'sleep' | 'submit' | 'command' | 'prompt' | 'frames';
+export type Moment = 'create' | 'sleep' | 'submit' | 'command' | 'prompt' | 'frames';
 
 export interface KindOfFault {
   readonly scope: Scope;
@@ -61,6 +61,7 @@ const KINDS = {
   'frame-delayed': turn('frames', 16),
   'frame-late': turn('frames', 16),
 
+  'create-unanswered': turn('create', 6),
   'response-lost': turn('sleep', 18),
   'response-cut': turn('sleep', 14),
   'response-delayed': turn('sleep', 10),

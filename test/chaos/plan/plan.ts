@@ -92,9 +92,11 @@ export function makePlan(options: PlanOptions): Plan {
       }
     }
   }
-  const slots = drafts.flatMap((user) => user.turns.slice(1)); // A first turn has no machine that a fault could be bound to.
+  // A first turn has no machine that a fault could be bound to.
+  const later = drafts.flatMap((user) => user.turns.slice(1));
+  const first = drafts.flatMap((user) => user.turns.slice(0, 1));
   for (const kind of deal.shuffled(turnKinds)) {
-    const slot = chooseSlot(slots, kind, deal);
+    const slot = chooseSlot(FAULTS[kind].moment === 'create' ? first : later, kind, deal);
     if (slot !== undefined) slot.faults.push(newFault(kind));
   }
   return {
@@ -170,6 +172,7 @@ function fits(turn: DraftTurn, kind: FaultKind): boolean {
   const kinds = turn.faults.map((fault) => fault.kind);
   if (turn.faults.length >= FAULTS_PER_TURN_MAX || turn.commands.length === LONG_TURN_COMMANDS) return false;
   if (isMajor === true && kinds.some((other) => FAULTS[other].isMajor)) return false;
+  if (moment === 'create') return !kinds.includes(kind);
   if (moment === 'sleep' || kind === 'disk-rolled-back') return turn.sleepsBefore && !kinds.includes(kind);
   if (moment === 'prompt') return !kinds.some((other) => FAULTS[other].moment === 'prompt');
   if (moment === 'submit') return turn.via === 'client' && !kinds.some((other) => FAULTS[other].moment === 'submit');

@@ -3,7 +3,7 @@ import type { PlannedFault, PlannedTurn } from '../plan/plan.js';
 import type { RunContext } from '../run-context.js';
 import { surely, within } from '../surely.js';
 import { killAll, runnersOf } from './guest-faults.js';
-import { resetLane } from './lane-faults.js';
+import { onLane, resetLane } from './lane-faults.js';
 
 /** A command that has not begun by now is not going to be met. */
 const BEGIN_MS_MAX = 45_000;
@@ -53,11 +53,11 @@ async function carryOut(
     machine.initPid !== null && killAll(runnersOf(machine.initPid, part)) > 0 ? true : undefined;
   switch (fault.kind) {
     case 'lane-terminated':
-      return surely(() => lanes.of(userId).terminate('the fault suite')).then(() => true);
+      return onLane(() => lanes.of(userId).terminate('the fault suite'));
     case 'lane-cancelled':
-      return surely(() => lanes.of(userId).cancel()).then(() => true);
+      return onLane(() => lanes.of(userId).cancel());
     case 'lane-reset':
-      return surely(() => resetLane(lanes, userId, fault.id));
+      return onLane(() => resetLane(lanes, userId, fault.id));
     case 'guest-shell-killed':
       return guest('serve');
     case 'guest-runner-killed':
@@ -71,9 +71,9 @@ async function carryOut(
     case 'disk-rolled-back':
       return act('rollback');
     case 'turn-cancelled': {
-      if (turn.via === 'signal') await surely(() => lanes.of(userId).signal('cancelTurn', { turnId: turn.turnId }));
-      else await surely(() => client.cancelTurn({ userId, turnId: turn.turnId }));
-      return true;
+      const { turnId } = turn;
+      if (turn.via === 'signal') return onLane(() => lanes.of(userId).signal('cancelTurn', { turnId }));
+      return surely(() => client.cancelTurn({ userId, turnId })).then(() => true);
     }
     default:
       throw new Error(`${fault.kind} does not strike a command`);

@@ -22,6 +22,8 @@ function toEmulator({ kind, aim }: PlannedFault): EmulatorFault | undefined {
     case 'frame-delayed':
     case 'frame-late':
       return { kind, at, delayMs };
+    case 'create-unanswered':
+      return { kind: 'response-lost', route: 'machines.create' };
     case 'response-lost':
       return { kind };
     case 'response-cut':
@@ -69,13 +71,16 @@ export async function armWire(context: RunContext, userId: string, faults: reado
   const machine = await context.machine(userId);
   for (const fault of faults) {
     const { route = fault.aim.route, ...spec } = toEmulator(fault) ?? {};
-    if (machine === undefined) {
+    if (machine === undefined && fault.kind !== 'create-unanswered') {
       context.journal.miss(fault, 'the user had no machine');
       continue;
     }
-    const match = { machineId: machine.machineId, ...(route === undefined ? {} : { route }) };
+    const match = {
+      ...(machine === undefined ? {} : { machineId: machine.machineId }),
+      ...(route === undefined ? {} : { route }),
+    };
     await surely(() => emulator.call('POST', '/_emulator/faults', { ...spec, message: fault.id, match }));
-    if (fault.kind === 'wake-endless') releaseLater(context, machine.machineId);
+    if (machine !== undefined && fault.kind === 'wake-endless') releaseLater(context, machine.machineId);
   }
 }
 

@@ -1,0 +1,132 @@
+/** The checks of the fault suite see what breaks a promise, in records that are made up for it. */
+import { describe, expect, it } from 'vitest';
+import { isKept } from '../../chaos/checks/check.js';
+import { checkOneAtATime, checkRunsOnce, checkUnknown } from '../../chaos/checks/commands.js';
+import type { CallRow, Evidence, Home } from '../../chaos/checks/evidence.js';
+import { checkNoLeak, checkOneMachine, checkRevisions } from '../../chaos/checks/machines.js';
+import { checkTurns } from '../../chaos/checks/turns.js';
+import type { Strike } from '../../chaos/journal.js';
+import { expectAll } from '../../chaos/plan/expectation.js';
+import { makePlan } from '../../chaos/plan/plan.js';
+import { measureRecovery } from '../../chaos/report/recovery.js';
+
+const plan = makePlan({ seed: 'checks', turns: 1, faults: 1, users: 1, kinds: ['temporal-killed'] });
+const expected = expectAll(plan);
+const turnId = [...expected.keys()][0] ?? '';
+const commandId = expected.get(turnId)?.commands[0]?.id ?? '';
+
+const turn = {
+  ...{ userId: 'user-0', turnId, state: 'completed', errorCode: null, position: 1 },
+  ...{ startedAtMs: 100, endedAtMs: 900, ends: 1, resumes: 0, messages: 1, repeats: 0 },
+};
+const call: CallRow = {
+  ...{ userId: 'user-0', turnId, cmdId: '1-0-0', step: 0, argumentsJson: `echo \\"${commandId} $EPOCHREALTIME` },
+  ...{ outcome: 'exited', reason: null, exitCode: 0, outputHash: 'h', submittedAtMs: 200, settledAtMs: 800 },
+};
+const command = {
+  cmdId: '1-0-0',
+  starts: 1,
+  startedAtMs: 210,
+  endedAtMs: 790,
+  exitCode: 0,
+  outputHash: 'h',
+  bootId: 'b',
+};
+const home = (more: Partial<Home> = {}): Home => ({
+  ...{ userId: 'user-0', machineId: 'dm-1', path: '/home', journal: [command], effects: [`${commandId} 1.1`] },
+  ...more,
+});
+
+function evidence(more: Partial<Evidence> = {}): Evidence {
+  const journal = {
+    acknowledged: [...expected.keys()].map((id) => ({ userId: 'user-0', turnId: id, atMs: 0 })),
+    ...{ strikes: [], missed: [], complaints: [] },
+    acknowledge: () => undefined,
+    struck: () => undefined,
+    miss: () => undefined,
+    complain: () => undefined,
+  };
+  const turns = [...expected.keys()].map((id) => ({ ...turn, turnId: id }));
+  const known = { plan, expected, journal, turns, calls: [call], homes: [home()], readers: [], events: [] };
+  return { ...known, machines: [], ledger: [], provider: [], ...more };
+}
+
+let seq = 0;
+const entry = (kind: string, more: object) => ({
+  seq: (seq += 1),
+  at: '',
+  wallAt: '',
+  kind,
+  machineId: 'dm-1',
+  ...more,
+});
+
+describe('the checks', () => {
+  it('keep what is well', () => {
+    for (const check of [checkTurns, checkRunsOnce, checkUnknown, checkOneAtATime]) {
+      expect(isKept(check(evidence())), check(evidence()).violations.join('; ')).toBe(true);
+    }
+  });
+
+  it('see a turn that is lost, doubled or open', () => {
+    expect(checkTurns(evidence({ turns: [] })).violations).toContain(`${turnId} was acknowledged and is lost`);
+    const twice = evidence({ turns: [{ ...turn, ends: 2 }] });
+    expect(checkTurns(twice).violations).toContain(`${turnId} ended 2 times`);
+    const open = evidence({ turns: [{ ...turn, state: 'running' }] });
+    expect(checkTurns(open).violations).toContain(`${turnId} is running for ever`);
+  });
+
+  it('see a second run of a command, also in a home that was lost, and count a copied line once', () => {
+    const rolledBack = evidence({ homes: [home(), home({ effects: [`${commandId} 1.1`] })] });
+    expect(checkRunsOnce(rolledBack).violations).toEqual([]);
+    const again = evidence({ homes: [home(), home({ effects: [`${commandId} 2.2`] })] });
+    expect(checkRunsOnce(again).violations).toEqual([`${commandId} ran 2 times`]);
+  });
+
+  it('see an unknown outcome that nothing explains', () => {
+    const calls = [{ ...call, outcome: 'unknown', reason: 'runner_died' }];
+    expect(checkUnknown(evidence({ calls })).violations).toHaveLength(1);
+    const strike: Strike = {
+      fault: { id: 'f1', kind: 'guest-killed', aim: {} },
+      ...{ userId: 'user-0', turnId, atMs: 500, untilMs: 500, isEffective: true },
+    };
+    const { journal } = evidence();
+    expect(checkUnknown(evidence({ calls, journal: { ...journal, strikes: [strike] } })).violations).toEqual([]);
+  });
+
+  it('see two commands at once', () => {
+    const journal = [command, { ...command, cmdId: '1-0-1', startedAtMs: 700 }];
+    expect(checkOneAtATime(evidence({ homes: [home({ journal })] })).violations).toHaveLength(1);
+  });
+
+  it('see a second live machine, a leak, and a stale write', () => {
+    const machines = ['dm-1', 'dm-2'].map((machineId) => ({ userId: 'user-0', machineId, phase: 'asleep' }));
+    const created = ['dm-1', 'dm-2'].map((machineId) => entry('machine.created', { machineId, revision: 1 }));
+    expect(checkOneMachine(evidence({ machines, ledger: created })).violations).toHaveLength(1);
+    const truth = {
+      machineId: 'dm-9',
+      phase: 'running',
+      homePath: '',
+      lostHomes: [],
+      initPid: null,
+      hasSnapshot: false,
+    };
+    expect(checkNoLeak(evidence({ provider: [truth] })).violations).toHaveLength(1);
+    const desired = (revision: number) =>
+      entry('machine.desired', { revision, cause: 'api', desiredState: 'sleeping' });
+    const sleep = (ifMatch: string) => entry('api', { route: 'machines.sleep', status: 202, ifMatch });
+    expect(checkRevisions(evidence({ ledger: [desired(2), sleep('"1"')] })).violations).toEqual([]);
+    expect(checkRevisions(evidence({ ledger: [desired(5), sleep('"1"')] })).violations).toHaveLength(1);
+    expect(checkRevisions(evidence({ ledger: [desired(5), desired(4)] })).violations).toHaveLength(1);
+  });
+
+  it('measure how long a user in mid turn waits, and leave out what was struck twice', () => {
+    const strike = (id: string, atMs: number): Strike => ({
+      fault: { id, kind: 'temporal-killed', aim: {} },
+      ...{ userId: undefined, turnId: undefined, atMs, untilMs: atMs, isEffective: true },
+    });
+    const of = evidence({ turns: [turn], events: [{ userId: 'user-0', atMs: 640 }] });
+    expect(measureRecovery(of, [strike('f1', 500)])).toMatchObject([{ samples: 1, p50Ms: 140, maxMs: 140 }]);
+    expect(measureRecovery(of, [strike('f1', 500), strike('f2', 550)])).toEqual([]);
+  });
+});
