@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseLaneWorkflowId } from '../../src/contracts/ids.js';
 import type { RunningProcess } from '../../src/dev/process.js';
 import type { RunJournal } from './journal.js';
-import type { Plan, PlannedFault } from './plan/plan.js';
+import type { Plan } from './plan/plan.js';
 import type { Rig } from './rig.js';
 import { surely } from './surely.js';
 

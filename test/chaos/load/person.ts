@@ -74,7 +74,8 @@ async function submitStruck(context: RunContext, submission: Submission, canary:
     }
     case 'submit-duplicate': {
       const answers = await Promise.all([submit(context, submission), submit(context, submission)]);
-      return struck((await submit(context, submission)) === false && answers.filter(Boolean).length <= 1);
+      const isNewAgain = await submit(context, submission);
+      return struck(!isNewAgain && answers.filter(Boolean).length <= 1);
     }
     case 'submit-concurrent':
       await Promise.all(expected(submission, canary).map((one) => submit(context, one)));
