@@ -8,7 +8,7 @@ import { checkEvents } from './checks/events.js';
 import { collectEvidence } from './checks/evidence.js';
 import { checkForgeries } from './checks/forgeries.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from './checks/machines.js';
-import { checkCrossUser, checkPlaintext } from './checks/privacy.js';
+import { checkCrossUser, checkPlaintext, checkSwappedIds } from './checks/privacy.js';
 import { checkTurns } from './checks/turns.js';
 import { startFleet } from './fleet.js';
 import { openJournal } from './journal.js';
@@ -66,6 +66,7 @@ export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promi
       await checkEvents(evidence, rig),
       await checkPlaintext(evidence, rig),
       checkOneAtATime(evidence),
+      await checkSwappedIds(evidence, rig),
       await checkForgeries(rig),
       await checkBigOutput(context),
     ];

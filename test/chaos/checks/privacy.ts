@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { InnkeeperError } from '../../../src/client.js';
 import { canaryOf } from '../plan/expectation.js';
 import type { Rig } from '../rig.js';
 import type { Check } from './check.js';
@@ -33,6 +34,28 @@ export async function checkCrossUser(evidence: Evidence, rig: Rig): Promise<Chec
     for (const file of await filesWith([home.path], others)) violations.push(`${file} holds a text of another user`);
   }
   return { name: 'P8', promise: 'nothing of one user reaches another', looked, violations };
+}
+
+/** Turns of one user asked for in the name of another: none is shown, and none is cancelled. */
+export async function checkSwappedIds({ journal }: Evidence, rig: Rig): Promise<Check> {
+  const { client } = rig.stack;
+  const violations: string[] = [];
+  const byUser = new Map(journal.acknowledged.map(({ userId, turnId }) => [userId, turnId]));
+  const owners = [...byUser.keys()];
+  let looked = 0;
+  for (const [index, userId] of owners.entries()) {
+    const turnId = byUser.get(owners[(index + 1) % owners.length] ?? '') ?? '';
+    if (turnId === byUser.get(userId)) continue;
+    for (const verb of ['getTurn', 'cancelTurn', 'turnResult'] as const) {
+      looked += 1;
+      const code = await client[verb]({ userId, turnId }).then(
+        () => 'delivered',
+        (error: unknown) => (InnkeeperError.is(error) ? error.code : String(error)),
+      );
+      if (code !== 'TURN_UNKNOWN') violations.push(`${verb} of ${turnId} for ${userId}: ${code}`);
+    }
+  }
+  return { name: 'P8 swapped', promise: 'a turn is known only to its user', looked, violations };
 }
 
 export async function checkPlaintext({ plan }: Evidence, rig: Rig): Promise<Check> {
