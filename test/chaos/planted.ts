@@ -46,7 +46,7 @@ function copyTree(folder: string, patch: string | undefined): void {
   mkdirSync(join(folder, '.cache'));
   cpSync(join(PROJECT_ROOT, '.cache', 'tools.json'), join(folder, '.cache', 'tools.json'));
   if (patch === undefined) return;
-  execFileSync('patch', ['-p1', '--fuzz=0', '--forward', '--input', patch], { cwd: folder, stdio: 'pipe' });
+  execFileSync('git', ['apply', '--whitespace=nowarn', patch], { cwd: folder, stdio: 'pipe' });
   execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: folder, stdio: 'pipe' });
 }
 
