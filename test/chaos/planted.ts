@@ -31,7 +31,7 @@ const BUGS: readonly PlantedBug[] = [
 
 /** Small, and rich in what the bugs are vulnerable to. */
 const PLAN = [
-  ...['--seed', 'planted', '--turns', '24', '--users', '6', '--count', '40'],
+  ...['--seed', 'planted', '--turns', '18', '--users', '6', '--count', '32'],
   ...['--faults', 'create-unanswered,guest-runner-killed,guest-shell-killed,frame-duplicated,commit-lost'],
 ];
 const COPIED = ['src', 'test', 'bench', 'scripts', 'migrations', 'dist', 'package.json', 'package-lock.json'];

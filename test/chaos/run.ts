@@ -25,6 +25,8 @@ import { strikeServers } from './strike/server-faults.js';
 /** Users who are destroyed live this many at a time, beside the others. */
 const SHORT_LIVES_AT_ONCE = 2;
 const PROGRESS_MS = 10_000;
+/** From here on a run takes minutes, and can afford what takes seconds by itself. */
+const LARGE_TURNS = 100;
 
 export interface RunOptions {
   readonly say: (line: string) => void;
@@ -68,7 +70,7 @@ export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promi
       checkOneAtATime(evidence),
       await checkSwappedIds(evidence, rig),
       await checkForgeries(rig),
-      await checkBigOutput(context),
+      ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),
     ];
     return makeReport({ evidence, checks, commit: commitOf(), startedAtMs });
   });
