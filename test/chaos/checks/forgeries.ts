@@ -15,7 +15,7 @@ import type { Check } from './check.js';
 /** Above whatever the workers have used: the last attachment that these machines will see. */
 const ATTACHMENT = 1_000_000_000;
 const TRY_MS_MAX = 20_000;
-const TARGETS_MAX = 6;
+const TARGETS_MAX = 3;
 const TRACE = 'forged.txt';
 
 interface Target {
