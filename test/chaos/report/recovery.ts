@@ -77,7 +77,8 @@ function isAlone(strike: Strike, userId: string, untilMs: number, strikes: reado
   return !strikes.some(
     (other) =>
       other !== strike &&
-      (other.userId ?? userId) === userId &&
+      // A worker takes everybody's steps with it, whoever's it was that died in.
+      (other.fault.kind === 'worker-killed' || (other.userId ?? userId) === userId) &&
       other.atMs <= untilMs &&
       other.untilMs >= strike.atMs - QUIET_BEFORE_MS,
   );
