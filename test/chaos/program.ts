@@ -4,6 +4,7 @@ import { abandonAll } from './rig.js';
 export const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 export function runProgram(main: () => Promise<void>, usage = ''): void {
+  process.stdout.on('error', () => undefined); // Whoever read it, such as `head`, has enough.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
       abandonAll();
