@@ -18,6 +18,11 @@ const AHEAD = 2;
 /** Between two looks at what is due. */
 const ARM_MS = 100;
 const TURNABOUT_MS = 2_000;
+/**
+ * The SDK interrupts a workflow's code that does not yield for 5 s. In a process that is frozen meanwhile it does so at the thaw, in
+ * whatever Node was doing, and Node gives up with this: to the lanes it is one more killed worker.
+ */
+const WATCHDOG_DEATH = 'async hook stack has become corrupted';
 
 export interface Fleet {
   /** One of the workers, for what is done to a whole process. */
@@ -81,6 +86,9 @@ export async function startFleet(of: {
   function noteDeath(worker: RunningProcess): void {
     const death = findDeath(stack, worker.pid);
     const fault = [...left].find(({ aim }) => aim.point === death?.diesAt.point);
+    if (death === undefined && worker.logTail().includes(WATCHDOG_DEATH)) {
+      return journal.remark('a worker that could not run for seconds was ended by the watchdog of the SDK');
+    }
     if (death === undefined) {
       return journal.complain(`a worker ended by itself: ${worker.logTail().slice(-500)}`);
     }

@@ -30,6 +30,7 @@ export interface Report {
     readonly causes: readonly string[];
   }[];
   readonly missed: readonly string[];
+  readonly remarks: readonly string[];
 }
 
 export function makeReport(of: {
@@ -65,6 +66,7 @@ export function makeReport(of: {
     hits,
     recovery,
     checks: all,
+    remarks: evidence.journal.remarks,
     unknown: findUnknown(evidence).map(({ call, causes }) => ({
       command: `${call.turnId} ${call.cmdId}`,
       outcome: `${call.outcome ?? ''} ${call.reason ?? ''}`.trim(),
@@ -98,6 +100,7 @@ export function printReport(report: Report): string[] {
   }
   if (report.missed.length > 0) lines.push('', `not struck: ${report.missed.length}`);
   for (const missed of report.missed) lines.push(`  ${missed}`);
+  for (const remark of report.remarks) lines.push(`remark: ${remark}`);
   lines.push('');
   for (const { kept, name, promise, looked, violations } of report.checks) {
     lines.push(`${kept ? 'kept  ' : 'BROKEN'} ${name.padEnd(14)} ${promise} (${looked} looked at)`);

@@ -40,11 +40,12 @@ const home = (more: Partial<Home> = {}): Home => ({
 function evidence(more: Partial<Evidence> = {}): Evidence {
   const journal = {
     acknowledged: [...expected.keys()].map((id) => ({ userId: 'user-0', turnId: id, atMs: 0 })),
-    ...{ strikes: [], missed: [], complaints: [] },
+    ...{ strikes: [], missed: [], complaints: [], remarks: [] },
     acknowledge: () => undefined,
     struck: () => undefined,
     miss: () => undefined,
     complain: () => undefined,
+    remark: () => undefined,
   };
   const turns = [...expected.keys()].map((id) => ({ ...turn, turnId: id }));
   const known = { plan, expected, journal, turns, calls: [call], homes: [home()], readers: [], events: [] };
