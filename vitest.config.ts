@@ -1,6 +1,7 @@
 /**
- * Three groups, one after the other: what needs nothing, what needs servers but shares them well, and what wants the machine to
- * itself. Postgres and Temporal start with the first test that asks for them (test/support/global-setup.ts).
+ * Four groups, one after the other: what needs nothing; what needs servers but shares them well; lanes over scripted activities,
+ * which mostly wait; and what wants the machine to itself. Postgres and Temporal start with the first test that asks for them
+ * (test/support/global-setup.ts).
  */
 import { defineConfig } from 'vitest/config';
 
@@ -37,13 +38,24 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'lanes',
+          include: ['test/{workflow,replay}/**/*.test.ts'],
+          testTimeout: 3 * SERVER_TEST_MS,
+          hookTimeout: 3 * SERVER_TEST_MS,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
           name: 'whole',
-          include: ['test/{workflow,replay,e2e,chaos}/**/*.test.ts'],
+          include: ['test/{e2e,chaos}/**/*.test.ts'],
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
           maxWorkers: 1,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           pool: 'forks',
         },
       },
