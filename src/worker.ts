@@ -33,7 +33,6 @@ async function main(): Promise<void> {
       maxCachedWorkflows: config.worker.maxCachedWorkflows,
       // Running commands hold a slot each; they wait more than they work.
       maxConcurrentActivityTaskExecutions: 500,
-      maxConcurrentLocalActivityExecutions: 200,
       // The default is 0, which cancels every activity at once.
       shutdownGraceTime: config.worker.shutdownGraceMs,
       shutdownForceTime: config.worker.shutdownGraceMs + STEP_HEARTBEAT_TIMEOUT_MS,

@@ -1,4 +1,4 @@
-/** Activities of the lane itself: Postgres only, run as local activities. */
+/** Activities of the lane itself: Postgres only, a few milliseconds each. */
 import type { LaneActivities, LaneSettings } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseLaneWorkflowId, parseTurnId, parseUserId } from '../contracts/ids.js';

@@ -64,7 +64,7 @@ export interface RejectedMessage {
   readonly reason: string;
 }
 
-/** Short, Postgres only: run as local activities. */
+/** Short, Postgres only. */
 export interface LaneActivities {
   openNextTurn(input: OpenNextTurnInput): Promise<OpenNextTurnResult>;
   /** Admits a prompt that came inside a signal. A refusal is recorded, not thrown. */

@@ -1,18 +1,18 @@
 /** Every timeout and retry policy of the lane, each with its reason. */
-import type { ActivityOptions, LocalActivityOptions } from '@temporalio/workflow';
+import type { ActivityOptions } from '@temporalio/workflow';
 import { ActivityCancellationType } from '@temporalio/workflow';
 import { COMMAND_TIMEOUT_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from '../contracts/limits.js';
 
 /**
- * Postgres-only steps, a few milliseconds each, idempotent: local activities save a round trip to the server.
- * Five seconds an attempt: past that the connection is dead, another one is better. Four attempts within a second: a longer
- * absence is waited for by the lane's own pauses (pause.ts), since a local activity that is tried again holds the workflow task:
- * the lane would hear no signal, a worker could not drain, and no limit in time ends it (scheduleToCloseTimeout is not
- * observed between local attempts: measured, SDK 1.24). Failures that repeating cannot mend are thrown non-retryable.
+ * Postgres-only steps, a few milliseconds each, idempotent. Five seconds an attempt: past that the connection is dead, another one is
+ * better. Four attempts within a second: a longer absence is waited for by the lane's own pauses (pause.ts), between which it
+ * hears signals. Failures that repeating cannot mend are thrown non-retryable. WAIT_CANCELLATION_COMPLETED: they are over at once,
+ * and the lane knows what was stored.
  */
-export const storeOptions: LocalActivityOptions = {
+export const storeOptions: ActivityOptions = {
   startToCloseTimeout: '5s',
   retry: { initialInterval: '50ms', backoffCoefficient: 3, maximumInterval: '1s', maximumAttempts: 4 },
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
 
 /**

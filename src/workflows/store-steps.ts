@@ -1,8 +1,9 @@
 /**
- * The short steps of Postgres, as local activities, strictly one after the other: with two of them under way in one workflow task
- * a replay may resolve them in another order than the one in which they ended, and is then refused (measured, SDK 1.24).
+ * The short steps of Postgres, strictly one after the other, in the order in which they were asked for. Regular activities: a
+ * local one's result may reach the lane in a later workflow task than the one that records it, and the lane's history then
+ * does not replay (docs/adr/0006).
  */
-import { proxyLocalActivities } from '@temporalio/workflow';
+import { proxyActivities } from '@temporalio/workflow';
 import type {
   LaneActivities,
   OpenNextTurnResult,
@@ -13,7 +14,7 @@ import type {
 import type { ErrorCode } from '../contracts/errors.js';
 import { storeOptions } from './activity-options.js';
 
-const store = proxyLocalActivities<LaneActivities & Pick<TurnActivities, 'closeTurn'>>(storeOptions);
+const store = proxyActivities<LaneActivities & Pick<TurnActivities, 'closeTurn'>>(storeOptions);
 
 export interface TurnClose {
   readonly outcome: 'failed' | 'cancelled';
