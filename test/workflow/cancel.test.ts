@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { testTemporal } from '../support/servers.js';
 import { waitFor } from '../support/wait-for.js';
-import { failedTasks, nameOf, scheduledActivities } from './support/history.js';
+import { failedTasks, nameOf, scheduledEffects } from './support/history.js';
 import { startLaneHarness, type LaneHarness, type TestLane } from './support/lane-harness.js';
 
 let harness: LaneHarness;
@@ -40,8 +40,9 @@ describe('cancel', () => {
 
     const events = await lane.events();
     // The stop and the request to cancel the activity leave the lane in the very workflow task that heard the signal.
-    const stop = events.findLast((event) => nameOf(event) === 'activityTaskScheduled');
-    expect(stop?.activityTaskScheduledEventAttributes?.activityType?.name).toBe('stopCommand');
+    const stop = events.find(
+      (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'stopCommand',
+    );
     const request = events.find((event) => nameOf(event) === 'activityTaskCancelRequested');
     expect(request?.activityTaskCancelRequestedEventAttributes?.workflowTaskCompletedEventId).toEqual(
       stop?.activityTaskScheduledEventAttributes?.workflowTaskCompletedEventId,
@@ -146,12 +147,12 @@ describe('cancel', () => {
 
   it('of a turn that is over does nothing, and twice is once', async () => {
     const lane = await harness.warmLane();
-    const before = scheduledActivities(await lane.events()).length;
+    const before = scheduledEffects(await lane.events()).length;
     await cancel(lane, 'first');
     await cancel(lane, 'first');
     await goesOn(lane);
     expect(lane.record.turn('first').state).toBe('completed');
-    expect(scheduledActivities(await lane.events()).slice(before)).toEqual(['think', 'act', 'think']);
+    expect(scheduledEffects(await lane.events()).slice(before)).toEqual(['think', 'act', 'think']);
   });
 
   it('closes the turn even where its command cannot be stopped for good', async () => {

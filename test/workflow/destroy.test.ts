@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { testTemporal } from '../support/servers.js';
 import { waitFor } from '../support/wait-for.js';
-import { failedTasks, scheduledActivities } from './support/history.js';
+import { failedTasks, scheduledEffects } from './support/history.js';
 import { startLaneHarness, type LaneHarness, type TestLane } from './support/lane-harness.js';
 
 let harness: LaneHarness;
@@ -113,7 +113,7 @@ describe('destroy', () => {
     lane.record.admit('waiting', [['bash']]);
     await lane.send('destroy');
     await isDestroyed(lane);
-    expect(scheduledActivities(await lane.events())).toEqual(['destroyMachine']);
+    expect(scheduledEffects(await lane.events())).toEqual(['destroyMachine']);
     expect(lane.record.turn('waiting')).toMatchObject({ state: 'failed', code: 'USER_DESTROYED' });
   });
 

@@ -12,7 +12,7 @@ import type { ActivityName } from './support/lane-record.js';
 import { startLaneHarness, type LaneHarness, type TestLane } from './support/lane-harness.js';
 
 /** Two tries, then a pause: more events than this would be a loop. */
-const EVENTS_MAX = 80;
+const EVENTS_MAX = 120;
 
 let harness: LaneHarness;
 beforeAll(async () => {

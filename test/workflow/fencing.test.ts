@@ -7,7 +7,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { testTemporal } from '../support/servers.js';
 import { waitFor } from '../support/wait-for.js';
-import { failedTasks, nameOf, scheduledActivities } from './support/history.js';
+import { failedTasks, nameOf, scheduledEffects } from './support/history.js';
 import type { ActivityName, Gate } from './support/lane-record.js';
 import { startLaneHarness, type LaneHarness, type TestLane } from './support/lane-harness.js';
 
@@ -45,7 +45,7 @@ describe('a lane that is terminated in mid command', () => {
     await resumes(lane);
     command.release();
     expect(lane.record.lane).toBe(2);
-    expect(scheduledActivities(await lane.events())[0]).toBe('stopCommand');
+    expect(scheduledEffects(await lane.events())[0]).toBe('stopCommand');
     expect(failedTasks(await lane.events())).toEqual([]);
   });
 
@@ -88,7 +88,7 @@ describe('a lane that is terminated in mid command', () => {
     await lane.send('enqueueTurn', { turnId: 't' });
     expect((await lane.ended('t')).state).toBe('completed');
     thought.release();
-    expect(scheduledActivities(await lane.events())).toEqual(['think']);
+    expect(scheduledEffects(await lane.events())).toEqual(['think']);
   });
 });
 

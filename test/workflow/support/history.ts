@@ -35,6 +35,19 @@ export function scheduledActivities(events: readonly HistoryEvent[]): string[] {
   return events.flatMap(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled?.activityType?.name ?? []);
 }
 
+const STORE_STEPS: ReadonlySet<string> = new Set([
+  'openNextTurn',
+  'admitPrompt',
+  'recordCancel',
+  'recordRejection',
+  'closeTurn',
+]);
+
+/** Without the short steps of Postgres: what reaches the model or the machine. */
+export function scheduledEffects(events: readonly HistoryEvent[]): string[] {
+  return scheduledActivities(events).filter((name) => !STORE_STEPS.has(name));
+}
+
 /** The summary that an operator reads beside an event; undefined: it has none. */
 export function summaryOf(event: HistoryEvent): string | undefined {
   const payload = event.userMetadata?.summary;
