@@ -111,15 +111,15 @@ module.exports = {
     ),
     never(
       'client-is-thin',
-      '^src/client\\.ts$',
+      '^src/client(\\.ts$|/)',
       otherFolders('contracts', 'store', 'client'),
       'A backend loads admission and readers, not the agent.',
     ),
     never(
       'temporal-client-has-one-door',
-      '^src/(?!client\\.ts|dev/|cli/|worker/)',
+      '^src/(?!client\\.ts|client/|dev/|cli/|worker/)',
       temporal('client'),
-      'Messages are sent by src/client.ts; dev and doctor look at servers.',
+      'Lanes are reached through src/client/; the worker hands that to its activities. Commands and dev look at servers.',
     ),
     never(
       'gateway-is-stateless',

@@ -4,18 +4,17 @@
  */
 import { setMaxListeners } from 'node:events';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
-import type { SignalDefinition } from '@temporalio/common';
+import { createLanes } from './client/lanes.js';
 import { InnkeeperError } from './contracts/errors.js';
-import { parseTurnId, parseUserId, TASK_QUEUE_DEFAULT, USER_MACHINE_WORKFLOW, utf8Bytes } from './contracts/ids.js';
+import { parseTurnId, parseUserId, TASK_QUEUE_DEFAULT, utf8Bytes } from './contracts/ids.js';
 import {
   IDLE_MS_MAX,
   IDLE_MS_MIN,
   OPEN_TURNS_MAX_DEFAULT,
   PROMPT_BYTES_MAX,
-  SIGNAL_TIMEOUT_MS,
   TURN_RESULT_WAIT_MS_DEFAULT,
 } from './contracts/limits.js';
-import { cancelTurn, destroy, enqueueTurn, sleepNow, wakeNow } from './contracts/messages.js';
+import { cancelTurn, destroy, enqueueTurn, messageOf, sleepNow, wakeNow } from './contracts/messages.js';
 import { admitTurn, requestCancel } from './store/admission.js';
 import { workflowIdOf } from './store/lane-ids.js';
 import { createPool, type Store } from './store/pool.js';
@@ -106,40 +105,15 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     ...(temporal.apiKey === undefined ? {} : { apiKey: temporal.apiKey }),
     ...(temporal.tls === undefined ? {} : { tls: temporal.tls }),
   });
-  const client = new Client({ connection, namespace: temporal.namespace ?? 'default' });
+  const { tell } = createLanes({
+    client: new Client({ connection, namespace: temporal.namespace ?? 'default' }),
+    taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
+  });
   let listener: TurnListener | undefined;
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // One for each result that is waited for: many are no leak.
 
   const laneOf = (userId: string): string => workflowIdOf(userId, options.workflowIdKey);
-
-  /** Starts the lane where it does not run; durable without any worker. */
-  async function tell<Args extends unknown[]>(
-    workflowId: string,
-    message: { readonly signal: SignalDefinition<Args>; readonly signalArgs: Args },
-  ): Promise<void> {
-    try {
-      await connection.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, () =>
-        client.workflow.signalWithStart<() => Promise<void>, unknown[]>(USER_MACHINE_WORKFLOW, {
-          workflowId,
-          taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
-          args: [],
-          staticSummary: 'A chat user: their machine and their turns',
-          staticDetails: 'One lane for one user. Phases, search attributes and error codes: docs/operations.md',
-          signal: message.signal.name,
-          signalArgs: message.signalArgs,
-        }),
-      );
-    } catch (error) {
-      throw new InnkeeperError(
-        'LANE_UNREACHABLE',
-        'What you asked for is stored, but Temporal did not take the signal.',
-        {
-          cause: error,
-        },
-      );
-    }
-  }
 
   /** Lane of a user who may be asked for something. */
   async function activeLane(userId: string): Promise<string> {
@@ -164,7 +138,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       // A repeated turn that is still open is signalled again: the first signal may have been lost.
       if (state === 'queued' || state === 'running') {
         const admission = state === 'queued' ? { admitted: { turnKey, position } } : {};
-        await tell(workflowId, { signal: enqueueTurn, signalArgs: [{ turnId, ...admission }] });
+        await tell(workflowId, messageOf(enqueueTurn, { turnId, ...admission }));
       }
       return { turnId, position, state, isNew };
     },
@@ -184,7 +158,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     async cancelTurn({ userId, turnId }) {
       const turn = { userId: parseUserId(userId), turnId: parseTurnId(turnId) };
       const { state, workflowId } = await requestCancel(store, turn);
-      if (state === 'running') await tell(workflowId, { signal: cancelTurn, signalArgs: [{ turnId }] });
+      if (state === 'running') await tell(workflowId, messageOf(cancelTurn, { turnId }));
       return { state };
     },
     async createUser({ userId, idleMs }) {
@@ -201,14 +175,14 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       return getUser(store, parseUserId(userId));
     },
     async sleepNow({ userId }) {
-      await tell(await activeLane(userId), { signal: sleepNow, signalArgs: [] });
+      await tell(await activeLane(userId), messageOf(sleepNow));
     },
     async wakeNow({ userId }) {
-      await tell(await activeLane(userId), { signal: wakeNow, signalArgs: [] });
+      await tell(await activeLane(userId), messageOf(wakeNow));
     },
     async destroyUser({ userId }) {
       const { state, workflowId } = await requestDestroy(store, parseUserId(userId));
-      if (state === 'destroying') await tell(workflowId, { signal: destroy, signalArgs: [] });
+      if (state === 'destroying') await tell(workflowId, messageOf(destroy));
     },
     async close() {
       closing.abort(new InnkeeperError('RESULT_TIMEOUT', 'The client was closed before the turn was over.'));

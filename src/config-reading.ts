@@ -68,6 +68,8 @@ function contradictions(values: Readonly<Record<string, string>>): string[] {
   const tlsOff = TEMPORAL_TLS === 'false';
   const wallMs = Number(values['TURN_WALL_MS'] ?? limits.TURN_WALL_MS_DEFAULT);
   const requestMs = Number(values['MODEL_REQUEST_TIMEOUT_MS'] ?? 0);
+  const createMs = Number(values['MACHINE_CREATE_TIMEOUT_MS'] ?? limits.MACHINE_CREATE_TIMEOUT_MS_DEFAULT);
+  const graceMs = Number(values['RECONCILE_GRACE_MS'] ?? limits.RECONCILE_GRACE_MS_DEFAULT);
   const found: (readonly [boolean, string])[] = [
     [tlsOff && TEMPORAL_API_KEY !== undefined, 'TEMPORAL_TLS is false but TEMPORAL_API_KEY is set: a key needs TLS'],
     [
@@ -79,6 +81,10 @@ function contradictions(values: Readonly<Record<string, string>>): string[] {
       'TEMPORAL_TLS_CERT_FILE and TEMPORAL_TLS_KEY_FILE belong together: set both or neither',
     ],
     [requestMs > wallMs, 'MODEL_REQUEST_TIMEOUT_MS is above TURN_WALL_MS: a request would outlive its turn'],
+    [
+      graceMs <= createMs,
+      "RECONCILE_GRACE_MS is not above MACHINE_CREATE_TIMEOUT_MS: a machine on its way would be taken for nobody's",
+    ],
   ];
   return found.flatMap(([isWrong, problem]) => (isWrong ? [problem] : []));
 }

@@ -29,6 +29,11 @@ const whole = (fallback: number, min: number, max: number) =>
     })
     .transform(Number)
     .default(fallback);
+/** Milliseconds between two of something that may be off (0). */
+const interval = (fallback: number, min: number, max: number) =>
+  whole(fallback, 0, max).refine((value) => value === 0 || value >= min, {
+    error: `must be 0 (off), or a whole number from ${min} to ${max}`,
+  });
 const price = () =>
   text()
     .refine((value) => /^\d+(\.\d+)?$/.test(value), { error: 'must be a price such as 0.05' })
@@ -91,7 +96,7 @@ const workerSettings = {
   MACHINE_STORAGE_GIB: whole(limits.MACHINE_STORAGE_GIB_DEFAULT, 1, 16_384),
   MACHINE_KEEP_AWAKE_MS: whole(120_000, 100, PROVIDER_AUTOSLEEP_MS - 1),
   MACHINE_WAKE_TIMEOUT_MS: whole(120_000, 1_000, HOUR_MS),
-  MACHINE_CREATE_TIMEOUT_MS: whole(300_000, 1_000, HOUR_MS),
+  MACHINE_CREATE_TIMEOUT_MS: whole(limits.MACHINE_CREATE_TIMEOUT_MS_DEFAULT, 1_000, HOUR_MS),
   MACHINE_POLL_MS: whole(250, 10, 60_000),
   MACHINE_REQUEST_TIMEOUT_MS: whole(4_000, 100, 60_000),
   MODEL_BASE_URL: url('http:', 'https:'),
@@ -104,6 +109,10 @@ const workerSettings = {
   MODEL_EXTRA_BODY: jsonObject().optional(),
   TURN_STEPS_MAX: whole(limits.TURN_STEPS_MAX_DEFAULT, 1, 10_000),
   TURN_WALL_MS: whole(limits.TURN_WALL_MS_DEFAULT, 1_000, DAY_MS),
+  PROVIDER_ACCOUNT: choice(['shared', 'dedicated']).default('shared'),
+  RECONCILE_INTERVAL_MS: interval(limits.RECONCILE_INTERVAL_MS_DEFAULT, limits.RECONCILE_INTERVAL_MS_MIN, DAY_MS),
+  RECONCILE_QUIET_MS: whole(limits.RECONCILE_QUIET_MS_DEFAULT, 100, HOUR_MS),
+  RECONCILE_GRACE_MS: whole(limits.RECONCILE_GRACE_MS_DEFAULT, 1_000, 7 * DAY_MS),
   WORKER_MAX_CACHED_WORKFLOWS: whole(1_000, 1, 100_000),
   WORKER_SHUTDOWN_GRACE_MS: whole(10_000, 0, HOUR_MS),
   WORKER_FAULT_POINT: text().optional(),
@@ -172,6 +181,14 @@ export function loadConfig(env: Environment) {
       stepsMax: s.TURN_STEPS_MAX,
       wallMs: s.TURN_WALL_MS,
       idleMs: s.IDLE_MS,
+    },
+    reconcile: {
+      /** 0: no schedule. */
+      intervalMs: s.RECONCILE_INTERVAL_MS,
+      quietMs: s.RECONCILE_QUIET_MS,
+      graceMs: s.RECONCILE_GRACE_MS,
+      /** `dedicated`: every machine of the account is ours, so one that nobody knows is destroyed. */
+      providerAccount: s.PROVIDER_ACCOUNT,
     },
     worker: {
       maxCachedWorkflows: s.WORKER_MAX_CACHED_WORKFLOWS,

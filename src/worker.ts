@@ -1,13 +1,15 @@
 /** The worker process: settings -> parts -> run. SIGTERM and SIGINT drain it. */
 import { fileURLToPath } from 'node:url';
 import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
+import { createLanes } from './client/lanes.js';
 import { currentEnvironment, loadConfig } from './config.js';
 import { HEARTBEAT_THROTTLE_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from './contracts/limits.js';
 import { createLogger } from './log.js';
 import { failStart } from './worker/fail-start.js';
 import { createParts } from './worker/parts.js';
+import { keepReconcileSchedule } from './worker/reconcile-schedule.js';
 import { registerSearchAttributes } from './worker/search-attributes.js';
-import { connectToTemporal } from './worker/temporal-connection.js';
+import { connectToTemporal, toClient } from './worker/temporal-connection.js';
 import { toRuntimeLogger } from './worker/runtime-logger.js';
 
 async function main(): Promise<void> {
@@ -19,16 +21,19 @@ async function main(): Promise<void> {
   try {
     await parts.assertReady();
     connection = await connectToTemporal(config.temporal);
-    await registerSearchAttributes(connection, { namespace: config.temporal.namespace, log });
+    const { namespace, taskQueue } = config.temporal;
+    await registerSearchAttributes(connection, { namespace, log });
+    const client = toClient(connection, namespace);
+    await keepReconcileSchedule(client, { taskQueue, intervalMs: config.reconcile.intervalMs, log });
     const worker = await Worker.create({
       connection,
-      namespace: config.temporal.namespace,
-      taskQueue: config.temporal.taskQueue,
+      namespace,
+      taskQueue,
       workflowBundle: { codePath: fileURLToPath(new URL('./workflow-bundle.js', import.meta.url)) },
       dataConverter: {
         payloadConverterPath: fileURLToPath(new URL('./workflows/payload-converter.js', import.meta.url)),
       },
-      activities: parts.activities,
+      activities: parts.activities(createLanes({ client, taskQueue })),
       // An idle lane in the cache takes about 150 KB (measured, SDK 1.24); the default goes by memory and ignores containers.
       maxCachedWorkflows: config.worker.maxCachedWorkflows,
       // Running commands hold a slot each; they wait more than they work.
@@ -41,7 +46,7 @@ async function main(): Promise<void> {
       // After a kill the lane's next task waits this long for the dead worker's cache.
       stickyQueueScheduleToStartTimeout: '3s',
     });
-    log.info({ taskQueue: config.temporal.taskQueue }, 'worker runs');
+    log.info({ taskQueue }, 'worker runs');
     // For whoever started this process; everything else goes to stderr.
     process.stdout.write(`${JSON.stringify({ workerState: 'running', pid: process.pid })}\n`);
     await worker.run();

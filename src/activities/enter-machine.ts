@@ -1,11 +1,11 @@
 /** Waking a machine and entering it: asking who it is, and giving it what it lacks. */
 import { InnkeeperError } from '../contracts/errors.js';
 import type { MachineView } from '../contracts/lane-state.js';
-import type { Machine } from '../machines/provider.js';
+import type { BootstrapReport } from '../guest/guest.js';
 import { cancellationSignal } from './context.js';
-import { isGone, movePhase, transitionOf, usableMachine, type UsableRow } from './ledger.js';
+import { isAsleep, isGone, movePhase, transitionOf, usableMachine, type UsableRow } from './ledger.js';
 import type { MachineActivityDeps } from './machine-deps.js';
-import { awaitPhase, untilAnswering } from './machine-polls.js';
+import { awaitPhase, untilAnswering, untilDiskIsThere } from './machine-polls.js';
 import { settleLost, withRevision } from './machine-requests.js';
 
 export function createEnterMachine(deps: MachineActivityDeps): {
@@ -18,18 +18,25 @@ export function createEnterMachine(deps: MachineActivityDeps): {
    * Gives the machine what this boot lacks, once it answers. The recipe says by itself who the machine is, and does nothing where
    * its marker is, so nobody has to ask before.
    */
-  async function enter(generation: number, machineId: string): Promise<MachineView> {
+  async function enter({ generation, machineId, home: knownHome }: UsableRow): Promise<MachineView> {
     const signal = cancellationSignal();
-    const fields = await untilAnswering(deps.polls, signal, () =>
-      guest.bootstrap(machineId, { idempotencyKey: newKey(), signal }),
-    );
-    // `ready` where an earlier attempt got that far.
-    return movePhase(store, { generation, phase: 'ready', from: ['bootstrapping', 'waking', 'ready'], fields });
+    // Whatever was entered before has something of ours in its home directory.
+    const expectsHome = knownHome !== null;
+    const ask = (): Promise<BootstrapReport> =>
+      untilAnswering(deps.polls, signal, () =>
+        guest.bootstrap(machineId, { idempotencyKey: newKey(), signal, expectsHome }),
+      );
+    const { bootId, home, missing, isHomeEmpty } = await untilDiskIsThere(deps.polls, signal, ask);
+    const from = ['bootstrapping', 'waking', 'ready'] as const; // `ready` where an earlier attempt got that far.
+    if (isHomeEmpty === true) {
+      await movePhase(store, { generation, phase: 'failed', from, fields: { lostReason: 'its disk was lost' } });
+      throw new InnkeeperError('MACHINE_LOST', 'The machine came back with an empty disk.');
+    }
+    return movePhase(store, { generation, phase: 'ready', from, fields: { bootId, home, missing } });
   }
 
   async function bootstrap(): Promise<MachineView> {
-    const { generation, machineId } = await usableMachine(store);
-    return enter(generation, machineId);
+    return enter(await usableMachine(store));
   }
 
   async function wake(): Promise<MachineView> {
@@ -58,14 +65,10 @@ export function createEnterMachine(deps: MachineActivityDeps): {
     const wokenAt = transitionOf(await awaitPhase(deps, machineId, 'running', { timeoutMs, signal }));
     const woken = { generation, phase: 'waking', fields: { wokenAt }, awakeFrom: wokenAt } as const;
     await movePhase(store, { ...woken, from: ['waking'] });
-    return enter(generation, machineId);
+    return enter(row);
   }
 
   return { bootstrap, wake };
-}
-
-function isAsleep({ phase }: Machine): boolean {
-  return phase === 'sleeping' || phase === 'stopping';
 }
 
 function isSleepRecorded({ sleptAt, wokenAt }: UsableRow): boolean {

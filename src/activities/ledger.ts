@@ -37,6 +37,11 @@ export function isGone(
   return machine === undefined || ['failed', 'destroying', 'destroyed'].includes(machine.phase);
 }
 
+/** It sleeps, or is falling asleep. */
+export function isAsleep({ phase }: Machine): boolean {
+  return phase === 'sleeping' || phase === 'stopping';
+}
+
 /** Stores a phase under this run's fence. @throws MACHINE_INVALID_STATE where the row is in none of `from`: read it again */
 export async function movePhase(
   store: Store,

@@ -1,6 +1,7 @@
 /** Waiting for a machine: a 2xx of the provider only means that it took the request. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { InnkeeperError } from '../contracts/errors.js';
+import type { BootstrapReport } from '../guest/guest.js';
 import type { Machine, MachineProvider } from '../machines/provider.js';
 import { isGone } from './ledger.js';
 
@@ -12,6 +13,8 @@ export interface PollSettings {
   readonly sleepTimeoutMs: number;
   /** How long a running machine may take to answer its first command. */
   readonly answerTimeoutMs: number;
+  /** How long the disk of a running machine may take to be there; one that is empty after that is lost. */
+  readonly diskTimeoutMs: number;
 }
 
 const FIRST_PAUSE_MS = 20;
@@ -78,5 +81,21 @@ export async function untilAnswering<T>(polls: PollSettings, signal: AbortSignal
         InnkeeperError.is(error) && (error.code === 'GUEST_UNREACHABLE' || error.code === 'PROVIDER_UNAVAILABLE');
       if (!isOnItsWay || !(await pause())) throw error;
     }
+  }
+}
+
+/**
+ * Repeats a bootstrap for as long as it finds an empty disk: a machine that is taken for lost is deleted, so a disk that only comes
+ * late must not be mistaken for one that is gone.
+ */
+export async function untilDiskIsThere(
+  polls: PollSettings,
+  signal: AbortSignal,
+  bootstrap: () => Promise<BootstrapReport>,
+): Promise<BootstrapReport> {
+  const pause = createPauses(polls, polls.diskTimeoutMs, signal);
+  for (;;) {
+    const report = await bootstrap();
+    if (report.isHomeEmpty !== true || !(await pause())) return report;
   }
 }

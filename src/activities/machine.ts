@@ -24,7 +24,10 @@ export function createMachineActivities(deps: MachineActivityDeps): MachineActiv
     // Reported, but not so: carry on with it.
     if (!isGone(found)) return toView(row);
     await deps.guests.drop(laneRun().workflowId);
-    const lostReason = found?.lastError ?? found?.reason ?? 'the provider no longer has it';
+    const lostReason =
+      found?.phase === 'failed'
+        ? (found.lastError ?? found.reason ?? 'it failed at the provider')
+        : 'the provider no longer has it';
     return movePhase(deps.store, {
       generation,
       phase: 'failed',

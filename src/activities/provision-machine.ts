@@ -1,5 +1,6 @@
 /** Creating the next generation's machine, or finishing a creation in flight. A failed one in the way is buried first. */
 import { InnkeeperError } from '../contracts/errors.js';
+import { REPLACEMENT } from '../contracts/events.js';
 import type { MachineView } from '../contracts/lane-state.js';
 import { beginProvision, type MachineRow } from '../store/machines.js';
 import { cancellationSignal, laneRun } from './context.js';
@@ -35,7 +36,8 @@ export function createProvisionMachine(deps: MachineActivityDeps): () => Promise
         newKey: deps.newKey,
         newNonce: deps.newNonce,
         replacedNote: (reason) =>
-          `Your machine was replaced by a new, empty one (${reason}). Files of before are lost.`,
+          `Your machine was replaced by a new, empty one (${reason}). ` +
+          `Lost: ${REPLACEMENT.lost.join(', ')}. Kept: ${REPLACEMENT.kept.join(', ')}.`,
       });
       if (begun.kind === 'exists') return toView(begun.row);
       if (begun.kind === 'bury') {

@@ -4,7 +4,7 @@ import { InnkeeperError } from '../contracts/errors.js';
 import type { Machine } from '../machines/provider.js';
 import { beginSleep } from '../store/machines.js';
 import { cancellationSignal, laneRun } from './context.js';
-import { isGone, movePhase, toView, transitionOf, usableMachine } from './ledger.js';
+import { isAsleep, isGone, movePhase, toView, transitionOf, usableMachine, type UsableRow } from './ledger.js';
 import type { MachineActivityDeps } from './machine-deps.js';
 import { awaitPhase } from './machine-polls.js';
 import { settleLost, withRevision } from './machine-requests.js';
@@ -28,9 +28,23 @@ export function createSleepMachine(deps: MachineActivityDeps): () => Promise<Sle
     }
   }
 
+  /** When somebody else woke a machine that the ledger has asleep; undefined: nobody did. */
+  async function wokenAt({ machineId, phase }: UsableRow): Promise<Date | undefined> {
+    if (phase !== 'asleep') return undefined;
+    const found = await machines.find(machineId, { signal: cancellationSignal() });
+    if (isGone(found)) throw new InnkeeperError('MACHINE_LOST', 'The provider has lost the machine.');
+    return isAsleep(found) ? undefined : transitionOf(found);
+  }
+
   return async () => {
-    const { generation, machineId } = await usableMachine(store);
-    const begun = await beginSleep(store, { ...laneRun(), generation });
+    const row = await usableMachine(store);
+    const { generation, machineId } = row;
+    const woken = await wokenAt(row);
+    const begun = await beginSleep(store, {
+      ...laneRun(),
+      generation,
+      ...(woken === undefined ? {} : { wokenAt: woken }),
+    });
     if (begun.kind === 'busy') return { kind: 'busy', untilMs: null, machine: toView(begun.row) };
     if (begun.kind === 'not_awake') return { kind: 'asleep', machine: toView(begun.row) };
     await guests.drop(laneRun().workflowId);

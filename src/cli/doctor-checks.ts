@@ -1,18 +1,19 @@
 /** The checks of `doctor`. Each stands alone: one that fails does not hide the others. They change nothing. */
-import { Connection } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import { v7 as uuidv7 } from 'uuid';
 import { loadClientConfig, loadConfig, type ClientConfig, type Config, type Environment } from '../config.js';
 import { ERROR_TABLE, InnkeeperError, type ErrorCode } from '../contracts/errors.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { createDedalusProvider } from '../machines/dedalus/provider.js';
 import { createChatModel } from '../model/dedalus-chat.js';
+import { listFindings } from '../store/findings.js';
 import { isMigrated } from '../store/migrate.js';
 import { listUsers } from '../store/users.js';
-import { toConnectionOptions } from '../worker/temporal-connection.js';
 import { withStore } from './deployment.js';
+import { CONNECT_MS_MAX, withTemporal } from './temporal.js';
 
-const CONNECT_MS_MAX = 5_000;
 const USERS_LOOKED_AT_MAX = 1_000;
+const FINDINGS_MAX = 1_000;
 const TASK_QUEUE_TYPE_WORKFLOW = 1;
 
 export interface CheckResult {
@@ -66,20 +67,34 @@ function databaseChecks(config: ClientConfig): Promise<CheckResult>[] {
         };
       }),
     ),
+    check('findings', () => checkFindings(config)),
   ];
+}
+
+/** Findings that one reconcile was not enough for. What is only reported is nobody's fault. */
+async function checkFindings(config: ClientConfig): Promise<Finding> {
+  const open = await withStore(config, (store) => listFindings(store, { withResolved: false, limit: FINDINGS_MAX }));
+  const lasting = open.filter(({ action, timesSeen }) => action !== 'report' && timesSeen > 1);
+  if (lasting.length === 0) return open.length === 0 ? 'none' : `${open.length}, none that lasts`;
+  const kinds = [...new Set(lasting.map(({ kind }) => kind))].join(', ');
+  return {
+    state: 'warning',
+    detail: `${lasting.length} last: ${kinds}`,
+    advice: 'Look at them: innkeeper findings. docs/operations.md says what each kind means.',
+  };
 }
 
 function temporalChecks(config: ClientConfig): Promise<CheckResult>[] {
   const { namespace, taskQueue } = config.temporal;
   return [
     check('temporal', () =>
-      withTemporal(config, async ({ workflowService }) => {
+      ask(config, async ({ workflowService }) => {
         await workflowService.describeNamespace({ namespace });
         return `reachable, namespace ${namespace}`;
       }),
     ),
     check('search attributes', () =>
-      withTemporal(config, async ({ operatorService }) => {
+      ask(config, async ({ operatorService }) => {
         const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
         const missing = Object.values(SEARCH_ATTRIBUTES).filter(({ name }) => !(name in (customAttributes ?? {})));
         if (missing.length === 0) return 'registered';
@@ -90,7 +105,7 @@ function temporalChecks(config: ClientConfig): Promise<CheckResult>[] {
       }),
     ),
     check('worker', () =>
-      withTemporal(config, async ({ workflowService }) => {
+      ask(config, async ({ workflowService }) => {
         const request = { namespace, taskQueue: { name: taskQueue }, taskQueueType: TASK_QUEUE_TYPE_WORKFLOW };
         const { pollers } = await workflowService.describeTaskQueue(request);
         if ((pollers ?? []).length > 0) return `${pollers?.length} on task queue ${taskQueue}`;
@@ -121,19 +136,11 @@ async function checkModel(config: Config): Promise<Finding> {
   return `${answer.model} answers`;
 }
 
-async function withTemporal<T>(config: ClientConfig, work: (connection: Connection) => Promise<T>): Promise<T> {
-  let connection: Connection;
-  try {
-    connection = await Connection.connect({ ...toConnectionOptions(config.temporal), connectTimeout: CONNECT_MS_MAX });
-  } catch (cause) {
-    const { address } = config.temporal;
-    throw new InnkeeperError('TEMPORAL_UNAVAILABLE', `Temporal does not answer at ${address}.`, { cause });
-  }
-  try {
-    return await connection.withDeadline(Date.now() + CONNECT_MS_MAX, () => work(connection));
-  } finally {
-    await connection.close();
-  }
+/** Each of these is one request. */
+function ask<T>(config: ClientConfig, work: (connection: Connection) => Promise<T>): Promise<T> {
+  return withTemporal(config, (connection) =>
+    connection.withDeadline(Date.now() + CONNECT_MS_MAX, () => work(connection)),
+  );
 }
 
 async function check(name: string, look: () => Promise<Finding>): Promise<CheckResult> {

@@ -35,8 +35,18 @@ function toText(body: TurnEventBody, titles: ReadonlyMap<string, string>): strin
     case 'machine.phase':
       return `· machine ${body.generation} is ${body.phase}`;
     case 'machine.replaced':
-      return `· machine ${body.generation} replaces the one before: ${toPlain(body.reason)}`;
+      return [
+        `· machine ${body.generation} replaces the one before: ${toPlain(body.reason)}`,
+        ...whatIsLeft(body),
+      ].join('\n');
   }
+}
+
+function whatIsLeft({ kept, lost }: { kept?: readonly string[]; lost?: readonly string[] }): string[] {
+  return [
+    ...(lost === undefined ? [] : [`  lost: ${lost.join(', ')}`]),
+    ...(kept === undefined ? [] : [`  kept: ${kept.join(', ')}`]),
+  ];
 }
 
 function adviceFor(code: ErrorCode | null): string {

@@ -102,6 +102,11 @@ const table = {
     advice:
       'Start a worker with the right to register search attributes, or register them by hand (docs/operations.md).',
   },
+  RECONCILE_UNFINISHED: {
+    kind: 'transient',
+    httpStatus: 504,
+    advice: 'Look at its workflow in the Temporal UI, and that a worker runs; what was found so far is on record.',
+  },
   RESULT_TIMEOUT: { kind: 'transient', httpStatus: 504, advice: 'The turn is not over yet: ask for its result again.' },
 
   // Fencing.

@@ -36,7 +36,20 @@ export type TurnEventBody =
     }
   | { readonly type: 'turn.ended'; readonly outcome: TurnOutcome; readonly code: ErrorCode | null }
   | { readonly type: 'machine.phase'; readonly phase: LanePhase; readonly generation: number }
-  | { readonly type: 'machine.replaced'; readonly generation: number; readonly reason: string };
+  | {
+      readonly type: 'machine.replaced';
+      readonly generation: number;
+      readonly reason: string;
+      /** What the user still has, and what is gone, in a few words each; absent in events of older releases. */
+      readonly kept?: readonly string[];
+      readonly lost?: readonly string[];
+    };
+
+/** What the replacement of a machine that is lost leaves of a user's things. */
+export const REPLACEMENT = {
+  kept: ['the conversation', 'the recorded output of commands'],
+  lost: ['files', 'installed packages', 'running processes', 'the state of the shell'],
+} as const;
 
 /** A tool call as an event shows it. */
 export interface EventCall {

@@ -4,6 +4,8 @@ import { ID_BYTES_MAX } from './limits.js';
 
 /** Workflow type of a lane. */
 export const USER_MACHINE_WORKFLOW = 'userMachine';
+/** Workflow type of the reconciler. */
+export const RECONCILE_WORKFLOW = 'reconcile';
 /** The one task queue of workflows and activities: sharing it lets activities start eagerly. */
 export const TASK_QUEUE_DEFAULT = 'innkeeper';
 
@@ -59,6 +61,16 @@ export function parseLaneWorkflowId(workflowId: string): string | undefined {
   } catch {
     return undefined; // A malformed escape is simply not an id of ours.
   }
+}
+
+/** Id of the schedule that starts reconciles: one for each deployment, which its task queue names. */
+export function reconcileScheduleId(taskQueue: string): string {
+  return `reconcile/${encodeURIComponent(taskQueue)}`;
+}
+
+/** Workflow id of a reconcile; the schedule adds the time of its start, others something of their own. */
+export function reconcileWorkflowId(taskQueue: string, own?: string): string {
+  return reconcileScheduleId(taskQueue) + (own === undefined ? '' : `/${own}`);
 }
 
 /** Command id of a tool call: derived, so that every attempt names the same command. `turnKey` is the turn's row key. */

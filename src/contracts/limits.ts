@@ -59,6 +59,9 @@ export const MACHINE_VCPU_DEFAULT = 1;
 export const MACHINE_MEMORY_MIB_DEFAULT = 2_048;
 export const MACHINE_STORAGE_GIB_DEFAULT = 10;
 
+/** How long one creation may take. */
+export const MACHINE_CREATE_TIMEOUT_MS_DEFAULT = 5 * 60_000;
+
 /** How long `turnResult` waits when not told otherwise, and the period of the polling beneath its notification. */
 export const TURN_RESULT_WAIT_MS_DEFAULT = 35 * 60_000;
 export const TURN_RESULT_POLL_MS = 2_000;
@@ -79,5 +82,32 @@ export const EMPTY_ANSWERS_MAX = 3;
 export const CONTEXT_TURNS_MAX = 200;
 /** How long a client waits for Temporal to take a signal. */
 export const SIGNAL_TIMEOUT_MS = 10_000;
+/** How long the reconciler waits for a lane's word on itself. */
+export const LANE_ANSWER_TIMEOUT_MS = 5_000;
 /** Bytes that one `read_file` answers. */
 export const READ_FILE_BYTES_MAX = 128 * 1024;
+
+/** Time between two reconciles. */
+export const RECONCILE_INTERVAL_MS_DEFAULT = 5 * 60_000;
+/** Temporal schedules nothing more often. */
+export const RECONCILE_INTERVAL_MS_MIN = 1_000;
+/** How long something must have stood still before the reconciler takes it for forgotten. */
+export const RECONCILE_QUIET_MS_DEFAULT = 60_000;
+/** How long an unknown machine is left alone, counted from when it was first seen: longer than any create may take. */
+export const RECONCILE_GRACE_MS_DEFAULT = 30 * 60_000;
+/** Machines that one page of the provider's list holds at most, and users that one page of the record does. */
+export const RECONCILE_PAGE_MACHINES_MAX = 100;
+export const RECONCILE_PAGE_USERS_MAX = 100;
+/** Pages of a list that has no end: a provider that repeats itself must not keep a reconcile going for ever. */
+export const RECONCILE_PAGES_MAX = 10_000;
+/** Machines that one reconcile destroys at most: a mistake in the settings then shows before it has cost everything. */
+export const RECONCILE_DESTROYS_MAX = 20;
+/** Calls to the provider and to Temporal that one page makes side by side. */
+export const RECONCILE_PARALLEL_MAX = 8;
+/** Findings that a reconcile names in its answer; all of them are in Postgres. */
+export const RECONCILE_REPORTED_MAX = 200;
+/** One run of the reconciler, ms; past that it has lost its worker for good, and the next one begins anew. */
+export const RECONCILE_RUN_MS_MAX = 3_600_000;
+/** Findings that are over are kept for so long, and at most so many of them. */
+export const FINDINGS_KEPT_MS_MAX = 30 * 24 * 3_600_000;
+export const FINDINGS_KEPT_MAX = 10_000;

@@ -2,6 +2,7 @@
  * The messages of a lane: signals in, one query out. Payloads are what senders should send; what really arrives is checked by
  * the parse functions below, which never throw, since a throwing handler would stop the lane.
  */
+import type { SignalDefinition } from '@temporalio/common';
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import type { TurnRef } from './activities.js';
 import type { ErrorCode } from './errors.js';
@@ -31,7 +32,18 @@ export const machineLost = defineSignal<[MachineLost]>('machineLost');
 export const sleepNow = defineSignal('sleepNow');
 export const wakeNow = defineSignal('wakeNow');
 export const destroy = defineSignal('destroy');
+/** Something was committed to Postgres that no other message told of: read it again. */
+export const look = defineSignal('look');
 export const getState = defineQuery<LaneState>('getState');
+
+/** A signal with what it carries, as a sender hands it over. */
+export interface LaneMessage {
+  readonly signal: { readonly name: string };
+  readonly signalArgs: readonly unknown[];
+}
+export function messageOf<Args extends unknown[]>(signal: SignalDefinition<Args>, ...signalArgs: Args): LaneMessage {
+  return { signal, signalArgs };
+}
 
 /** What the payload converter leaves in place of a payload that cannot be decoded. */
 export interface Undecodable {

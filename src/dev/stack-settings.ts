@@ -54,6 +54,8 @@ export function localSettings(env: Environment, addresses: StackAddresses): Reco
     TEMPORAL_NAMESPACE: 'default',
     DATABASE_URL: addresses.databaseUrl,
     ...(emulator === undefined ? {} : { DEDALUS_MACHINES_BASE_URL: emulator.url, DEDALUS_API_KEY: emulator.apiKey }),
+    // Nobody else has machines there.
+    ...(emulator === undefined || env['PROVIDER_ACCOUNT'] ? {} : { PROVIDER_ACCOUNT: 'dedicated' }),
     ...(emulator === undefined || hasOwnModel
       ? {}
       : { MODEL_BASE_URL: emulator.modelUrl, MODEL_API_KEY: emulator.apiKey, MODEL_NAME: 'emulator/shell' }),

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { ExecutionResult, MachineProvider } from '../machines/provider.js';
-import type { BootstrapReport, GuestIdentity } from './guest.js';
+import type { BootstrapCall, BootstrapReport, GuestIdentity } from './guest.js';
 
 /** Refreshing the package lists, and installing: without a network both must give up, not hang. */
 const UPDATE_SECONDS_MAX = 120;
@@ -25,10 +25,8 @@ export const DEFAULT_RECIPE: BootstrapRecipe = {
   ],
 };
 
-interface Call {
+interface Call extends BootstrapCall {
   readonly recipe: BootstrapRecipe;
-  readonly idempotencyKey: string;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -43,10 +41,20 @@ function markers(recipe: BootstrapRecipe): string {
   return `/var/lib/innkeeper/${name} /tmp/.innkeeper-${name}`;
 }
 
+/** Below the home directory; the runner's own folder. Made by bootstrapping, so that a home without it tells something. */
+const HOME_FOLDER = '.innkeeper';
+/** What a fresh home directory holds, and bash by itself. */
+const NOBODYS_FILES = ['.bash*', '.profile', '.cache', 'lost+found'];
+
 /** Says which boot of which home this is. */
 const IDENTITY_SCRIPT = `read -r boot </proc/sys/kernel/random/boot_id || exit 1
 home=\${HOME:-~}
 printf 'innkeeper-machine %s %s\\n' "$boot" "$(printf %s "$home" | base64 -w 0)"`;
+
+/** Leaves a home that holds nothing of anybody's as it is. */
+const EMPTY_HOME_SCRIPT = `if [ ! -d "$home/${HOME_FOLDER}" ] \\
+  && files=$(find "$home" -mindepth 1 -maxdepth 1 ${NOBODYS_FILES.map((name) => `! -name '${name}'`).join(' ')} -print -quit) \\
+  && [ -z "$files" ]; then printf 'innkeeper-empty-home\\n' >&3; exit 0; fi`;
 
 /** @throws InnkeeperError GUEST_UNREACHABLE where the answer makes no sense */
 function identityOf(result: ExecutionResult): GuestIdentity {
@@ -59,13 +67,15 @@ function identityOf(result: ExecutionResult): GuestIdentity {
   return { bootId: match[1] ?? '', home: Buffer.from(match[2] ?? '', 'base64').toString('utf8') };
 }
 
-function bootstrapScript(recipe: BootstrapRecipe): string {
+function bootstrapScript({ recipe, expectsHome }: Call): string {
   const triples = recipe.tools.map((tool) => `${tool.name}:${tool.command}:${tool.debianPackage}`).join(' ');
   if (!/^[A-Za-z0-9 :._+-]*$/.test(triples)) {
     throw new InnkeeperError('SETTINGS_INVALID', 'A bootstrap recipe names tools, commands and Debian packages only.');
   }
   return `${IDENTITY_SCRIPT}
 exec 3>&1 >/dev/null 2>&1 </dev/null
+${expectsHome ? EMPTY_HOME_SCRIPT : ''}
+mkdir -p -m 700 "$home/${HOME_FOLDER}"
 for marker in ${markers(recipe)}; do
   [ -f "$marker" ] && { printf 'innkeeper-bootstrap %s\\n' "$(cat "$marker")" >&3; exit 0; }
 done
@@ -100,11 +110,12 @@ export async function runBootstrap(machines: MachineProvider, machineId: string,
   const names = call.recipe.tools.map((tool) => tool.name);
   const result = await machines.execute(
     machineId,
-    { argv: ['/bin/bash', '-c', bootstrapScript(call.recipe)], timeoutMs: BOOTSTRAP_TIMEOUT_MS },
+    { argv: ['/bin/bash', '-c', bootstrapScript(call)], timeoutMs: BOOTSTRAP_TIMEOUT_MS },
     { idempotencyKey: call.idempotencyKey, signal: call.signal },
   );
   const match = /^innkeeper-bootstrap(.*)$/m.exec(result.stdout);
   const identity = identityOf(result);
+  if (/^innkeeper-empty-home$/m.test(result.stdout)) return { ...identity, missing: names, isHomeEmpty: true };
   if (match === null) return { ...identity, missing: names }; // Cut short: nothing is certain to be there.
   return { ...identity, missing: (match[1] ?? '').split(' ').filter((name) => names.includes(name)) };
 }

@@ -104,7 +104,16 @@ export interface AttachRequest {
   readonly signal: AbortSignal;
 }
 
+export interface BootstrapCall {
+  readonly idempotencyKey: string;
+  readonly signal: AbortSignal;
+  /** The machine was entered before, so its home holds something; an empty one is left as it is, and told. */
+  readonly expectsHome: boolean;
+}
+
 export interface BootstrapReport extends GuestIdentity {
+  /** Nothing was done: the home holds nothing of anybody's, as a disk that was lost does, or one that is not there yet. */
+  readonly isHomeEmpty?: true;
   /** Tools that the recipe could not install. */
   readonly missing: readonly string[];
 }
@@ -115,7 +124,7 @@ export interface Guest {
    * machine answers, and says who it is. Never throws for what cannot be installed.
    * @throws GUEST_UNREACHABLE, MACHINE_LOST
    */
-  bootstrap(machineId: string, options: { idempotencyKey: string; signal: AbortSignal }): Promise<BootstrapReport>;
+  bootstrap(machineId: string, call: BootstrapCall): Promise<BootstrapReport>;
   /** @throws GUEST_UNREACHABLE, MACHINE_LOST, ATTACHMENT_FENCED, GUEST_CONFLICT (owner nonce differs) */
   attach(request: AttachRequest): Promise<GuestAttachment>;
 }

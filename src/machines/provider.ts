@@ -56,6 +56,12 @@ export interface RevisionOptions extends MutationOptions {
   readonly ifMatch: string | undefined;
 }
 
+export interface ListOptions {
+  readonly cursor?: string;
+  readonly limit?: number;
+  readonly signal?: AbortSignal;
+}
+
 export interface ExecutionRequest {
   readonly argv: readonly string[];
   readonly cwd?: string;
@@ -114,7 +120,10 @@ export interface MachineProvider {
   create(request: CreateMachineRequest, options: MutationOptions): Promise<Machine>;
   /** undefined: the provider knows no such machine (404), or says it is destroyed. */
   find(machineId: string, options?: { signal?: AbortSignal }): Promise<Machine | undefined>;
-  list(options?: { cursor?: string; limit?: number }): Promise<{ machines: Machine[]; nextCursor: string | undefined }>;
+  /** One page; what cannot be read as a machine is left out of it. */
+  list(options?: ListOptions): Promise<{ machines: Machine[]; nextCursor: string | undefined }>;
+  /** Every way in which this machine's id may be spelled, the one to compare by first: lists and answers differ. */
+  spellingsOf(machineId: string): readonly [string, ...string[]];
   /**
    * Asks for `running`. Where the route is closed to our key it wakes by a no-op execution.
    * @throws REVISION_CONFLICT, MACHINE_INVALID_STATE, MACHINE_LOST (404)

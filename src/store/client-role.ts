@@ -34,12 +34,18 @@ const MACHINE_COLUMNS = [
   ...['slept_at', 'woken_at', 'replaced_reason', 'lost_reason', 'existed_from', 'existed_until', 'created_at'],
 ].join(', ');
 
+const FINDING_COLUMNS = [
+  ...['finding_id', 'kind', 'subject', 'user_id', 'action', 'reason', 'outcome', 'code', 'times_seen', 'reconcile_id'],
+  ...['first_seen_at', 'last_seen_at', 'acted_at', 'resolved_at'],
+].join(', ');
+
 /** Privileges of older releases that the list no longer has go first. */
 const GRANTS = `
   revoke all on all tables in schema public from ${CLIENT_ROLE};
   grant usage on schema public to ${CLIENT_ROLE};
   grant select on users, turns, steps, tool_calls, transcript, turn_events, awake_intervals, schema_migrations to ${CLIENT_ROLE};
   grant select (${MACHINE_COLUMNS}) on machines to ${CLIENT_ROLE};
+  grant select (${FINDING_COLUMNS}) on reconcile_findings to ${CLIENT_ROLE};
   grant insert (user_id, workflow_id, idle_ms), update (state, workflow_id, position, event_seq, idle_ms, destroyed_at,
     last_error_code) on users to ${CLIENT_ROLE};
   grant insert (user_id, turn_id, position, body_hash, prompt),

@@ -2,13 +2,14 @@
  * The machine ledger: one row a generation, written before the provider is called and kept as a tombstone. Every change is made
  * by the lane's owner. Keys of requests are machine-requests.ts, awake intervals awake.ts, the end of a user user-end.ts.
  */
+import { REPLACEMENT } from '../contracts/events.js';
 import type { LanePhase } from '../contracts/lane-state.js';
 import { closeAwake, openAwake } from './awake.js';
 import { appendEvent } from './events.js';
 import { requireLane, type LaneRun, type LaneUser } from './lane.js';
 import { withTransaction, type Store, type Tx } from './pool.js';
 import { one, statement, toStorable, type Queryable } from './sql.js';
-import { appendEntry } from './transaction.js';
+import { addNote } from './transaction.js';
 import { destroyedUser } from './users.js';
 
 /** Phases that a ledger row can be in. */
@@ -117,9 +118,13 @@ export function beginProvision(store: Store, options: BeginProvisionOptions): Pr
     notePhase(tx, row);
     const { userId, generation, replacedReason: reason } = row;
     if (reason !== null) {
-      appendEvent(tx, { userId, turnKey: null, body: { type: 'machine.replaced', generation, reason } });
+      appendEvent(tx, {
+        userId,
+        turnKey: null,
+        body: { type: 'machine.replaced', generation, reason, ...REPLACEMENT },
+      });
       if (options.replacedNote !== undefined) {
-        await addNote(tx, { userId, turnKey: null, text: options.replacedNote(reason) });
+        addNote(tx, { userId, turnKey: null, text: options.replacedNote(reason) });
       }
     }
     return { kind: 'provisioning', row, isNew: true };
@@ -229,18 +234,25 @@ const MAY_SLEEP: readonly MachineRowPhase[] = ['ready', 'bootstrapping', 'waking
 /**
  * Writes `sleeping` unless a turn is open, under the lock that admission takes. A sleep that was begun before goes on even with
  * a turn waiting, so that the provider's revision moves and a late call of a dead worker is refused.
+ * `wokenAt`: somebody else woke it then, by the provider's clock, so it is put to sleep though the ledger has it asleep.
  * @throws InnkeeperError STALE_LANE
  */
-export function beginSleep(store: Store, options: LaneRun & { readonly generation: number }): Promise<BegunSleep> {
+export function beginSleep(
+  store: Store,
+  options: LaneRun & { readonly generation: number; readonly wokenAt?: Date },
+): Promise<BegunSleep> {
+  const { wokenAt, ...machine } = options;
   return withTransaction(store, async (tx) => {
-    const user = await requireLane(tx, options);
+    const user = await requireLane(tx, machine);
     const row = await getMachine(tx, user);
-    if (row?.generation !== options.generation) return { kind: 'not_awake', row };
+    if (row?.generation !== machine.generation) return { kind: 'not_awake', row };
     if (row.phase === 'sleeping') return { kind: 'sleeping', row };
-    if (!MAY_SLEEP.includes(row.phase)) return { kind: 'not_awake', row };
+    const wasWoken = row.phase === 'asleep' && wokenAt !== undefined;
+    if (!wasWoken && !MAY_SLEEP.includes(row.phase)) return { kind: 'not_awake', row };
     const { is_busy: isBusy } = one(await tx.query<{ is_busy: boolean }>(hasOpenTurn, [user.userId]));
     if (isBusy) return { kind: 'busy', row };
-    const slept = await writePhase(tx, user, { ...options, phase: 'sleeping' });
+    const awakeFrom = wasWoken ? { awakeFrom: wokenAt } : {};
+    const slept = await writePhase(tx, user, { ...machine, phase: 'sleeping', ...awakeFrom });
     if (slept === undefined) throw new Error('a live machine could not be changed under its own lock');
     notePhase(tx, slept);
     return { kind: 'sleeping', row: slept };
@@ -279,13 +291,4 @@ export function buryMachine(
 
 function notePhase(tx: Tx, { userId, phase, generation }: MachineRow): void {
   appendEvent(tx, { userId, turnKey: null, body: { type: 'machine.phase', phase, generation } });
-}
-
-/** Tells the agent something: in the turn, or before the user's next words where `turnKey` is null. */
-export function addNote(
-  tx: Tx,
-  note: { readonly userId: string; readonly turnKey: string | null; readonly text: string },
-): Promise<void> {
-  appendEntry(tx, { ...note, step: null, kind: 'note' });
-  return Promise.resolve();
 }

@@ -113,3 +113,11 @@ export function appendEntry(tx: Tx, entry: PendingEntry & { readonly userId: str
   const { userId, ...rest } = entry;
   tx.appendsOf(userId).entries.push({ ...rest, text: toStorable(rest.text) });
 }
+
+/** Tells the agent something: in the turn, or before the user's next words where `turnKey` is null. */
+export function addNote(
+  tx: Tx,
+  note: { readonly userId: string; readonly turnKey: string | null; readonly text: string },
+): void {
+  appendEntry(tx, { ...note, step: null, kind: 'note' });
+}

@@ -1,9 +1,10 @@
 /** Makes the parts of a worker from its settings, and the activities from the parts. */
 import { randomBytes } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
-import { createActivities, createGuests, createKeepAwake, toLogged } from '../activities/index.js';
+import { createActivities, createGuests, createKeepAwake, toLogged, type Activities } from '../activities/index.js';
 import type { Config } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
+import type { Lanes } from '../contracts/lanes.js';
 import { createGuest } from '../guest/create-guest.js';
 import type { Logger } from '../log.js';
 import { createDedalusProvider } from '../machines/dedalus/provider.js';
@@ -18,12 +19,15 @@ const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
 /** Falling asleep and answering the first command are quick where they work at all. */
 const SLEEP_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 60_000;
+/** An empty disk is looked at for so long before it is taken for a lost one. */
+const DISK_TIMEOUT_MS = 15_000;
 const NONCE_BYTES = 16;
 /** What a start waits for the provider at most. */
 const SETTLE_MS_MAX = 5_000;
 
 export interface WorkerParts {
-  readonly activities: ReturnType<typeof createActivities>;
+  /** Made once Temporal is connected: lanes are reached through it. */
+  activities(lanes: Lanes): Activities;
   /**
    * Looks, before any work is taken, whether the record can be kept. A provider that is away is no reason not to start.
    * @throws InnkeeperError STORE_UNAVAILABLE, STORE_NOT_MIGRATED
@@ -64,33 +68,42 @@ export function createParts(config: Config, log: Logger): WorkerParts {
     firstDeltaTimeoutMs: modelSettings.firstDeltaTimeoutMs,
     extraBody: modelSettings.extraBody,
   });
-  const activities = createActivities({
-    store,
-    log,
-    machines: points.port('machines', machines),
-    guest,
-    guests,
-    model: points.port('model', model),
-    systemPrompt,
-    contextBytesMax: modelSettings.contextBytesMax,
-    keepAwake: createKeepAwake({ machines, intervalMs: machineSettings.keepAwakeMs, newKey, log }),
-    defaults: { idleMs: turn.idleMs, stepsMax: turn.stepsMax, wallMs: turn.wallMs },
-    openTurnsMax: turn.openTurnsMax,
-    hidesUserIds: config.workflowIdKey !== undefined,
-    size: machineSettings.size,
-    autosleepSeconds: Math.ceil((turn.wallMs + turn.idleMs + AUTOSLEEP_MARGIN_MS) / 1_000),
-    polls: {
-      pollMs: machineSettings.pollMs,
-      createTimeoutMs: machineSettings.createTimeoutMs,
-      wakeTimeoutMs: machineSettings.wakeTimeoutMs,
-      sleepTimeoutMs: SLEEP_TIMEOUT_MS,
-      answerTimeoutMs: ANSWER_TIMEOUT_MS,
-    },
-    newKey,
-    newNonce: () => randomBytes(NONCE_BYTES).toString('hex'),
-  });
+  const createAll = (lanes: Lanes): Activities =>
+    createActivities({
+      store,
+      log,
+      machines: points.port('machines', machines),
+      lanes: points.port('lanes', lanes),
+      guest,
+      guests,
+      model: points.port('model', model),
+      systemPrompt,
+      contextBytesMax: modelSettings.contextBytesMax,
+      keepAwake: createKeepAwake({ machines, intervalMs: machineSettings.keepAwakeMs, newKey, log }),
+      defaults: { idleMs: turn.idleMs, stepsMax: turn.stepsMax, wallMs: turn.wallMs },
+      openTurnsMax: turn.openTurnsMax,
+      hidesUserIds: config.workflowIdKey !== undefined,
+      size: machineSettings.size,
+      autosleepSeconds: Math.ceil((turn.wallMs + turn.idleMs + AUTOSLEEP_MARGIN_MS) / 1_000),
+      polls: {
+        pollMs: machineSettings.pollMs,
+        createTimeoutMs: machineSettings.createTimeoutMs,
+        wakeTimeoutMs: machineSettings.wakeTimeoutMs,
+        sleepTimeoutMs: SLEEP_TIMEOUT_MS,
+        answerTimeoutMs: ANSWER_TIMEOUT_MS,
+        diskTimeoutMs: DISK_TIMEOUT_MS,
+      },
+      reconcile: {
+        isAccountDedicated: config.reconcile.providerAccount === 'dedicated',
+        graceMs: config.reconcile.graceMs,
+        quietMs: config.reconcile.quietMs,
+        idleMs: turn.idleMs,
+      },
+      newKey,
+      newNonce: () => randomBytes(NONCE_BYTES).toString('hex'),
+    });
   return {
-    activities: points.activities(activities),
+    activities: (lanes) => points.activities(createAll(lanes)),
     async assertReady() {
       if (!(await isMigrated(store))) {
         throw new InnkeeperError('STORE_NOT_MIGRATED', 'The schema of the database is older than this release.');

@@ -1,5 +1,6 @@
 /** Settings -> connection to Temporal, with a failure that says what to do. */
 import { readFileSync } from 'node:fs';
+import { Client } from '@temporalio/client';
 import { NativeConnection, type NativeConnectionOptions } from '@temporalio/worker';
 import type { TemporalConfig } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
@@ -15,6 +16,11 @@ export async function connectToTemporal(settings: TemporalConfig): Promise<Nativ
       cause: error,
     });
   }
+}
+
+/** A client over the worker's own connection, for what the worker asks of the server and of lanes. */
+export function toClient(connection: NativeConnection, namespace: string): Client {
+  return new Client({ connection, namespace });
 }
 
 /** @throws InnkeeperError SETTINGS_INVALID */

@@ -1,4 +1,4 @@
-/** Every timeout and retry policy of the lane, each with its reason. */
+/** Every timeout and retry policy of the lane and of the reconciler, each with its reason. */
 import type { ActivityOptions } from '@temporalio/workflow';
 import { ActivityCancellationType } from '@temporalio/workflow';
 import { COMMAND_TIMEOUT_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from '../contracts/limits.js';
@@ -74,4 +74,16 @@ export const destroyOptions: ActivityOptions = {
   heartbeatTimeout: '10s',
   retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '1m' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+};
+
+/**
+ * A page of the reconciler: repeating one finds the same again, and tells it again, which does no harm. Five minutes an attempt: a
+ * page of machines that are gone is asked for one by one. Ten in all: a list that cannot be had by then is left to the next
+ * reconcile, and the rest goes on without it.
+ */
+export const reconcileOptions: ActivityOptions = {
+  startToCloseTimeout: '5m',
+  scheduleToCloseTimeout: '10m',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '15s' },
 };

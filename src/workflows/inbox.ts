@@ -6,6 +6,7 @@ import {
   cancelTurn,
   destroy,
   enqueueTurn,
+  look,
   machineLost,
   parseCancelTurn,
   parseEnqueueTurn,
@@ -16,6 +17,8 @@ import {
 } from '../contracts/messages.js';
 import type { Bell } from './bell.js';
 
+/** Generations reported lost that a lane keeps until its machine is at rest: one of them is right. */
+const HELD_LOSSES_MAX = 100;
 /** Cancels from signals that a lane keeps while Postgres is away. */
 const HELD_CANCELS_MAX = 100;
 
@@ -31,8 +34,8 @@ export interface Inbox {
   /** Turn ids whose cancel is not yet stored, and those the loop has not yet applied to the running turn. */
   cancelsToStore: string[];
   cancelsToApply: string[];
-  /** Highest generation that was reported lost, 0: none. */
-  lostGeneration: number;
+  /** Generations that were reported lost. */
+  lostGenerations: number[];
   sleepRequested: boolean;
   wakeRequested: boolean;
   destroyRequested: boolean;
@@ -52,7 +55,7 @@ export function createInbox(carried: { readonly mustLook: boolean; readonly slee
     rejections: [],
     cancelsToStore: [],
     cancelsToApply: [],
-    lostGeneration: 0,
+    lostGenerations: [],
     wakeRequested: false,
     destroyRequested: false,
   };
@@ -74,7 +77,7 @@ export function isInboxEmpty(inbox: Inbox): boolean {
     hasNoMail(inbox) &&
     !inbox.mustLook &&
     inbox.cancelsToApply.length === 0 &&
-    inbox.lostGeneration === 0 &&
+    inbox.lostGenerations.length === 0 &&
     !inbox.sleepRequested &&
     !inbox.wakeRequested &&
     !inbox.destroyRequested
@@ -103,7 +106,7 @@ export function noteRejection(inbox: Inbox, rejection: RejectedMessage): void {
 export function refuseAll(inbox: Inbox, code: 'USER_UNKNOWN' | 'USER_DESTROYED'): void {
   const asked: readonly [boolean, string][] = [
     [inbox.wasEnqueued, 'enqueueTurn'],
-    [inbox.lostGeneration > 0, 'machineLost'],
+    [inbox.lostGenerations.length > 0, 'machineLost'],
     [inbox.sleepRequested, 'sleepNow'],
     [inbox.wakeRequested, 'wakeNow'],
     [inbox.destroyRequested, 'destroy'],
@@ -112,7 +115,7 @@ export function refuseAll(inbox: Inbox, code: 'USER_UNKNOWN' | 'USER_DESTROYED')
     if (isAsked) noteRejection(inbox, { signal, code, reason: 'The lane found no such user.' });
   }
   inbox.wasEnqueued = inbox.sleepRequested = inbox.wakeRequested = inbox.destroyRequested = false;
-  inbox.lostGeneration = 0;
+  inbox.lostGenerations = [];
   inbox.cancelsToApply = [];
 }
 
@@ -166,7 +169,10 @@ export function registerSignals(inbox: Inbox, bell: Bell): void {
       const message = parseMachineLost(payload);
       bell.ring();
       if (!message.ok) return reject('machineLost', message);
-      inbox.lostGeneration = Math.max(inbox.lostGeneration, message.value.generation);
+      const { generation } = message.value;
+      if (inbox.lostGenerations.includes(generation)) return;
+      // Past the bound the reconciler says it again.
+      if (inbox.lostGenerations.length < HELD_LOSSES_MAX) inbox.lostGenerations.push(generation);
     },
     { description: 'The machine of this generation is gone: { generation }. The next turn replaces it.' },
   );
@@ -195,5 +201,13 @@ export function registerSignals(inbox: Inbox, bell: Bell): void {
       bell.ring();
     },
     { description: 'Delete the machine, settle what waits, and end the lane. No payload.' },
+  );
+  setHandler(
+    look,
+    () => {
+      askToLook(inbox);
+      bell.ring();
+    },
+    { description: 'Read Postgres again: something was committed that no other message told of. No payload.' },
   );
 }

@@ -68,6 +68,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
   let ended: TurnEnd | undefined;
   /** This run has yet to make itself the user's lane in Postgres. */
   let mustContact = true;
+  let isDestroying = false;
   board.show(state());
 
   function state(): LaneState {
@@ -122,7 +123,7 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       if (!inbox.destroyRequested) {
         if (turn !== null) start(turn);
         // What an earlier run began is finished, even with no turn in sight: a create in flight must not leak.
-        else if (isContact && isUnfinished(data.phase)) void machine.ensure();
+        else if (isContact && isUnfinished(data.phase)) void machine.finish();
       }
       if (isContact) board.publish(state());
     } catch (error) {
@@ -207,14 +208,16 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
     if (running !== undefined && cancels.includes(running.turn.turnId)) running.end('cancelled');
     // A turn wakes the machine and restarts its idle time.
     if (running !== undefined) inbox.wakeRequested = false;
-    if (inbox.lostGeneration > 0 && !mustContact && !machine.isBusy) {
-      // Where that fails the reconciler says it again.
-      void machine.foundLost(inbox.lostGeneration);
-      inbox.lostGeneration = 0;
+    if (inbox.lostGenerations.length > 0 && !mustContact && !machine.isBusy) {
+      // Any other generation is not the machine's. Where this fails the reconciler says it again.
+      if (inbox.lostGenerations.includes(data.generation)) void machine.foundLost(data.generation);
+      inbox.lostGenerations = [];
     }
   }
 
   function destroyUser(): LaneExit {
+    // A bell that rings in the task in which the destruction ends: what it came to is taken note of first.
+    if (isDestroying) return 'stay';
     running?.end('destroyed');
     machine.stopEnsuring();
     if (running !== undefined || machine.isBusy || mail.isBusy) return 'stay';
@@ -222,7 +225,9 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
       alarm.set(destroyPause.untilMs, 'destroy again after an error');
       return 'stay';
     }
+    isDestroying = true;
     void machine.destroy().then((isDestroyed) => {
+      isDestroying = false;
       if (isDestroyed) {
         // The next look finds the user gone, or created anew meanwhile.
         inbox.destroyRequested = false;

@@ -16,8 +16,10 @@ export type Slept =
   | { readonly kind: 'failed' };
 
 export interface LaneMachine {
-  /** Brings the machine to `ready`; callers share one attempt. Never rejects. */
+  /** Brings the machine to `ready`, replacing one that is lost; callers share one attempt. Never rejects. */
   ensure(): Promise<Ensured>;
+  /** Finishes what an earlier run began, for nobody: a machine that is lost stays so until somebody needs one. Never rejects. */
+  finish(): Promise<Ensured>;
   /** Asks for sleep, if nothing is open by then. Never rejects. */
   sleep(): Promise<Slept>;
   /**
@@ -54,6 +56,8 @@ export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEve
   let ensuring: Promise<Ensured> | undefined;
   let ensureScope: CancellationScope | undefined;
   let isEnding = false;
+  /** Somebody waits for what is being ensured. */
+  let isWanted = false;
   let isFallingAsleep = false;
   let busy = 0;
 
@@ -102,6 +106,7 @@ export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEve
         replacements += 1;
         const lost = await foundLost(data.generation);
         if (!lost.ok) return lost;
+        if (!isWanted) return { ok: false, code };
       }
       events.onChange();
     }
@@ -121,7 +126,8 @@ export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEve
   }
 
   async function sleep(): Promise<Slept> {
-    show('sleeping');
+    // One that is asleep as far as anybody knows only shows what comes of it.
+    if (data.phase !== 'asleep') show('sleeping');
     try {
       const slept = await steps.sleepMachine();
       applyMachine(data, slept.machine);
@@ -162,6 +168,21 @@ export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEve
     }
   }
 
+  function ensure(): Promise<Ensured> {
+    if (data.phase === 'ready') return Promise.resolve({ ok: true });
+    if (ensuring === undefined) {
+      ensureScope = new CancellationScope({ cancellable: true, parent: lane });
+      ensuring = counted(async () => {
+        const ensured = await drive();
+        if (ensured.ok) data.lastActivityAtMs = Date.now();
+        ensuring = undefined;
+        isWanted = false;
+        return ensured;
+      }, ensureScope);
+    }
+    return ensuring;
+  }
+
   return {
     get isBusy() {
       return busy > 0;
@@ -170,18 +191,10 @@ export function createLaneMachine(data: LaneData, bell: Bell, events: MachineEve
       return isFallingAsleep;
     },
     ensure() {
-      if (data.phase === 'ready') return Promise.resolve({ ok: true });
-      if (ensuring === undefined) {
-        ensureScope = new CancellationScope({ cancellable: true, parent: lane });
-        ensuring = counted(async () => {
-          const ensured = await drive();
-          if (ensured.ok) data.lastActivityAtMs = Date.now();
-          ensuring = undefined;
-          return ensured;
-        }, ensureScope);
-      }
-      return ensuring;
+      isWanted ||= data.phase !== 'ready';
+      return ensure();
     },
+    finish: ensure,
     sleep() {
       isFallingAsleep = true;
       return counted(sleep);

@@ -34,6 +34,12 @@ export function createRest(parts: {
     return Math.max(isWanted ? 0 : data.lastActivityAtMs + data.idleMs, leasedUntilMs, pause.untilMs);
   }
 
+  /** A machine that sleeps as far as the lane knows: whoever asks for sleep all the same may have seen it awake. */
+  function wokenDueAtMs(): number | null {
+    const isDoubted = inbox.sleepRequested && data.phase === 'asleep';
+    return isDoubted ? pause.untilMs : null;
+  }
+
   function wake(): void {
     inbox.wakeRequested = false;
     data.lastActivityAtMs = Date.now();
@@ -69,7 +75,7 @@ export function createRest(parts: {
       if (machine.isBusy) return;
       if (inbox.wakeRequested) wake();
       if (machine.isBusy) return;
-      const dueAtMs = sleepDueAtMs();
+      const dueAtMs = sleepDueAtMs() ?? wokenDueAtMs();
       if (dueAtMs === null) {
         inbox.sleepRequested = false;
         alarm.clear();

@@ -6,6 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { workflowIdOf } from '../../src/store/lane-ids.js';
 import { waitFor } from '../support/wait-for.js';
 import { endOf, say, untilPhase, untilWritten } from './support/actions.js';
+import { textOf } from '../workflow/support/history.js';
+import { openLanes, type Lanes } from './support/lane-handle.js';
+import { createReconciler, isAbout, isOf, makeStray, SOON, untilProvider } from './support/reconcile.js';
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
 import { accepted, makeTrouble, mostAlive, ofMachine, sleepNow, unstruck } from './support/trouble.js';
 
@@ -14,11 +17,15 @@ const IDLE_MS = 1_000;
 
 describe.each(['g5', 'g6'] as const)('on %s', (profile) => {
   let stage: Stage;
+  let lanes: Lanes;
+  let stray: string | undefined;
   beforeAll(async () => {
-    stage = await openStage({ profile, env: { WORKFLOW_ID_KEY }, client: { workflowIdKey: WORKFLOW_ID_KEY } });
+    stage = await openStage({ profile, env: { WORKFLOW_ID_KEY, ...SOON }, client: { workflowIdKey: WORKFLOW_ID_KEY } });
+    lanes = await openLanes(stage.temporalAddress);
   });
   afterAll(async () => {
-    expect(await leakedMachines(stage)).toEqual([]);
+    expect((await leakedMachines(stage)).filter((id) => id !== stray)).toEqual([]);
+    await lanes.close();
     await stage.close();
   });
 
@@ -98,5 +105,31 @@ describe.each(['g5', 'g6'] as const)('on %s', (profile) => {
     const machineId = await stage.machineId(userId);
     await stage.stack.client.destroyUser({ userId });
     await waitFor('the machine is gone', async () => (await stage.provider.machine(machineId)).phase === 'destroyed');
+  });
+
+  it('a reconcile finds what is gone and what is nobody’s, and tells Temporal of no user', async () => {
+    const userId = `hopper-${profile}`;
+    const reconciler = createReconciler(stage, lanes);
+    await tell(userId, '$ true');
+    const machineId = await stage.machineId(userId);
+    expect((await reconciler.run()).findings.map(({ kind }) => kind)).not.toContain('unknown_machine');
+    stray = await makeStray(stage);
+    await stage.stack.emulator.call('POST', `/_emulator/machines/${machineId}/delete`);
+    await reconciler.until('the loss', isOf(userId, 'machine_gone'));
+    await untilPhase(stage, userId, 'failed');
+    const isIt = isAbout(stray, 'unknown_machine');
+    await reconciler.until('the end of the stray', (row) => isIt(row) && row.outcome === 'done');
+    await untilProvider(stage, stray, 'destroyed');
+    expect(await tell(userId, '$ true')).toMatchObject({ state: 'completed' });
+    expect(await stage.database.machine(userId)).toMatchObject({ generation: 2 });
+    const query = `WorkflowType = "reconcile" AND TaskQueue = "${stage.stack.taskQueue}"`;
+    const histories = await waitFor('the reconciles are listed', async () => {
+      const texts: string[] = [];
+      for await (const { workflowId } of lanes.client.workflow.list({ query })) {
+        texts.push(textOf((await lanes.client.workflow.getHandle(workflowId).fetchHistory()).events));
+      }
+      return texts.some((text) => text.includes('machine_gone')) ? texts : undefined;
+    });
+    for (const text of histories) expect(text).not.toContain(userId);
   });
 });

@@ -80,12 +80,33 @@ describe.each(KINDS)('a machine of $profile, terminals speak $terminalProtocol',
   }
 
   test('bootstrap and the attachment agree on who the machine is, and a second run changes nothing', async () => {
-    const call = () => ({ idempotencyKey: uuidv7(), signal: deadline() });
+    const call = () => ({ idempotencyKey: uuidv7(), signal: deadline(), expectsHome: true });
     const { missing, ...identity } = await guest.bootstrap(machineId, call());
     expect(identity).toEqual(attachment.identity);
     const known = ['curl', 'git', 'python3-pip', 'nodejs'];
     expect(known).toEqual(expect.arrayContaining([...missing]));
     expect(await guest.bootstrap(machineId, call())).toEqual({ ...identity, missing });
+  });
+
+  test('bootstrap leaves an empty home alone where one is expected, and takes one that is merely without our part', async () => {
+    const isEmpty = async () => {
+      const call = { idempotencyKey: uuidv7(), signal: deadline(), expectsHome: true };
+      return (await guest.bootstrap(machineId, call)).isHomeEmpty === true;
+    };
+    // The runner's folder is put aside while the runner is at work.
+    const withHome = async (prepare: string) => {
+      const script = `set -e; mkdir -p /tmp/aside; mv ~/.[!.]* /tmp/aside/ || :; ${prepare}`;
+      const argv = ['/bin/bash', '-c', script];
+      await machines.execute(machineId, { argv, timeoutMs: 10_000 }, { idempotencyKey: uuidv7() });
+      const found = await isEmpty();
+      const back = ['/bin/bash', '-c', 'rm -rf ~/* ~/.bash_logout ~/.cache ~/.innkeeper; mv /tmp/aside/.[!.]* ~/'];
+      await machines.execute(machineId, { argv: back, timeoutMs: 10_000 }, { idempotencyKey: uuidv7() });
+      return found;
+    };
+    expect(await withHome('true')).toBe(true);
+    expect(await withHome('touch ~/.bash_logout; mkdir ~/.cache')).toBe(true);
+    expect(await withHome('touch ~/notes')).toBe(false);
+    expect(await isEmpty()).toBe(false);
   });
 
   test('commands run, with their context and their true output', async () => {

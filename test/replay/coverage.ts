@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { LaneActivities, MachineActivities, TurnActivities } from '../../src/contracts/activities.js';
 import { LANE_PHASES } from '../../src/contracts/lane-state.js';
 import * as messages from '../../src/contracts/messages.js';
+import { RECONCILE_WORKFLOW } from '../../src/contracts/ids.js';
+import type { ReconcileActivities } from '../../src/contracts/reconcile.js';
 import { SEARCH_ATTRIBUTES } from '../../src/contracts/search-attributes.js';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
 import { nameOf, summaryOf, textOf, type HistoryEvent } from '../workflow/support/history.js';
@@ -24,6 +26,13 @@ const ACTIVITIES: Readonly<Record<keyof (LaneActivities & MachineActivities & Tu
   sleepMachine: true,
   markMachineLost: true,
   destroyMachine: true,
+};
+
+const RECONCILE: Readonly<Record<keyof ReconcileActivities, true>> = {
+  beginReconcile: true,
+  reconcileProvider: true,
+  reconcileUsers: true,
+  endReconcile: true,
 };
 
 /** Timers of the lane, by their summaries. */
@@ -79,7 +88,30 @@ export function requiredCoverage(): string[] {
     'announced and not next',
     'closed once it was settled again',
     'undecodable payload',
+    ...reconcileCoverage(),
   ].sort();
+}
+
+function reconcileCoverage(): string[] {
+  const steps = Object.keys(RECONCILE);
+  return [
+    ...steps.map((name) => `activity ${name}`),
+    'failed reconcileProvider',
+    'failed reconcileUsers',
+    'reconcile start',
+    'reconcile start without an argument',
+    'reconcile start in the middle',
+    'reconcile dry run',
+    'reconcile end workflowExecutionCompleted',
+    'reconcile end workflowExecutionContinuedAsNew',
+    'reconcile end workflowExecutionFailed',
+    'reconcile without a whole list',
+  ];
+}
+
+/** Type of the workflow that a history is of. */
+export function workflowOf(events: readonly HistoryEvent[]): string {
+  return events[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name ?? '';
 }
 
 /** Ids of the patch markers in workflow code, old branches included. */
@@ -94,8 +126,9 @@ function patchesOf(folder: string): string[] {
 export function coverageOf(events: readonly HistoryEvent[]): string[] {
   const covers = new Set<string>();
   const scheduled = new Map<string, string>();
+  const lines = workflowOf(events) === RECONCILE_WORKFLOW ? reconcileLines : linesOf;
   for (const event of events) {
-    for (const line of [...linesOf(event), ...activityLines(event, scheduled)]) covers.add(line);
+    for (const line of [...lines(event), ...activityLines(event, scheduled)]) covers.add(line);
   }
   return [...covers].sort();
 }
@@ -125,6 +158,21 @@ function linesOf(event: HistoryEvent): string[] {
     default:
       return ENDS.includes(name) ? [`end ${name}`] : [];
   }
+}
+
+function reconcileLines(event: HistoryEvent): string[] {
+  const name = nameOf(event);
+  if (name === 'workflowExecutionStarted') {
+    const input = textOf(event.workflowExecutionStartedEventAttributes?.input?.payloads?.map(({ data }) => data) ?? []);
+    if (input === '') return ['reconcile start without an argument'];
+    return [
+      input.includes('"progress"') ? 'reconcile start in the middle' : 'reconcile start',
+      ...(input.includes('"isDryRun":true') ? ['reconcile dry run'] : []),
+    ];
+  }
+  const input = event.activityTaskScheduledEventAttributes?.input;
+  if (textOf(input).includes('"isListingWhole":false')) return ['reconcile without a whole list'];
+  return /^workflowExecution(Completed|ContinuedAsNew|Failed)$/.test(name) ? [`reconcile end ${name}`] : [];
 }
 
 function startOf(event: HistoryEvent): string {

@@ -12,6 +12,7 @@ import { readTools } from '../../src/dev/paths.js';
 import { pickFreePorts } from '../../src/dev/ports.js';
 import { startTemporal } from '../../src/dev/temporal.js';
 import { startLaneHarness, type LaneHarness } from '../workflow/support/lane-harness.js';
+import type { Recordable } from '../workflow/support/runs.js';
 import { coverageOf, requiredCoverage } from './coverage.js';
 import {
   hashOf,
@@ -21,6 +22,7 @@ import {
   writeManifest,
   type RecordedHistory,
 } from './corpus.js';
+import { RECONCILE_SCENARIOS, type ReconcileScenario } from './reconcile-scenarios.js';
 import { SCENARIOS, type Scenario } from './scenarios.js';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -30,19 +32,30 @@ function withoutPlaces(json: string): string {
   return JSON.stringify(JSON.parse(json, (key, value: unknown) => (key === 'stackTrace' ? '' : value)));
 }
 
-async function record(harness: LaneHarness, scenario: Scenario): Promise<RecordedHistory[]> {
-  const lane = harness.newLane();
-  await scenario.play(lane, harness);
+async function play(harness: LaneHarness, scenario: Scenario | ReconcileScenario): Promise<Recordable> {
+  if ('play' in scenario) {
+    const lane = harness.newLane();
+    await scenario.play(lane, harness);
+    return lane;
+  }
+  const reconcile = harness.newReconcile();
+  await scenario.reconcile(reconcile);
+  return reconcile;
+}
+
+async function record(harness: LaneHarness, scenario: Scenario | ReconcileScenario): Promise<RecordedHistory[]> {
+  const played = await play(harness, scenario);
+  const { workflowId } = played;
   // A history that stops where a task was due says nothing of what that task does, and one without any cannot be replayed.
-  await lane.settles();
+  await played.settles();
   const recorded: RecordedHistory[] = [];
-  for (const [index, runId] of (await lane.allRuns()).entries()) {
-    const history = await harness.client.workflow.getHandle(lane.workflowId, runId).fetchHistory();
+  for (const [index, runId] of (await played.allRuns()).entries()) {
+    const history = await harness.client.workflow.getHandle(workflowId, runId).fetchHistory();
     const file = `${scenario.name}-${index + 1}.json`;
     const text = withoutPlaces(historyToJSON(history));
     writeFileSync(join(HISTORIES_DIR, file), text);
     const covers = coverageOf(history.events ?? []);
-    recorded.push({ file, scenario: scenario.name, workflowId: lane.workflowId, sha256: hashOf(text), covers });
+    recorded.push({ file, scenario: scenario.name, workflowId, sha256: hashOf(text), covers });
   }
   return recorded;
 }
@@ -51,7 +64,9 @@ async function main(): Promise<void> {
   const isAgain = process.argv.includes('--again');
   const kept = isAgain || listHistoryFiles().length === 0 ? [] : readManifest().histories;
   if (isAgain) for (const file of listHistoryFiles()) rmSync(join(HISTORIES_DIR, file));
-  const missing = SCENARIOS.filter(({ name }) => !kept.some(({ scenario }) => scenario === name));
+  const missing = [...SCENARIOS, ...RECONCILE_SCENARIOS].filter(
+    ({ name }) => !kept.some(({ scenario }) => scenario === name),
+  );
   const executable = readTools().temporal;
   if (executable === undefined) throw new Error('the Temporal CLI is missing: type `npm run setup`');
   const dataDir = mkdtempSync(join(tmpdir(), 'innkeeper-record-'));

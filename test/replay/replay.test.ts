@@ -7,8 +7,10 @@ import { DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio
 import { beforeAll, describe, expect, it } from 'vitest';
 import { bundleChanged } from '../workflow/support/changed-bundle.js';
 import { bundleWorkflows } from '../workflow/support/lane-harness.js';
-import { coverageOf, requiredCoverage } from './coverage.js';
+import * as workflows from '../../src/workflows/index.js';
+import { coverageOf, requiredCoverage, workflowOf } from './coverage.js';
 import { hashOf, listHistoryFiles, readHistoryFile, readManifest } from './corpus.js';
+import { RECONCILE_SCENARIOS } from './reconcile-scenarios.js';
 import { SCENARIOS } from './scenarios.js';
 
 const { histories } = readManifest();
@@ -39,7 +41,8 @@ describe('the corpus', () => {
 
   it('has a history for every scenario', () => {
     const recorded = new Set(histories.map(({ scenario }) => scenario));
-    expect(SCENARIOS.map(({ name }) => name).filter((name) => !recorded.has(name))).toEqual([]);
+    const names = [...SCENARIOS, ...RECONCILE_SCENARIOS].map(({ name }) => name);
+    expect(names.filter((name) => !recorded.has(name))).toEqual([]);
   });
 
   it.each(histories)('$file is as it was recorded', ({ file, sha256, covers }) => {
@@ -51,6 +54,11 @@ describe('the corpus', () => {
   it('covers every phase, signal, activity, failure, timer, end and patch of the workflow', () => {
     const covered = new Set(histories.flatMap(({ covers }) => covers));
     expect(requiredCoverage().filter((line) => !covered.has(line))).toEqual([]);
+  });
+
+  it('has a history of every workflow that is exported, and of no other', () => {
+    const recorded = new Set(histories.map(({ file }) => workflowOf(readHistoryFile(file).events)));
+    expect([...recorded].sort()).toEqual(Object.keys(workflows).sort());
   });
 
   it('tells nothing of where it was recorded', () => {
@@ -80,6 +88,7 @@ describe('a workflow that was changed without a patch', () => {
       'store.openNextTurn(isContact)',
       'store.openNextTurn(isContact).then(() => store.openNextTurn(isContact))',
     ],
+    ['reconciles users before machines', 'reconcile.ts', "stage: 'provider',", "stage: 'users',"],
   ])('and %s is refused', async (_what, file, from, to) => {
     const bundle = await bundleChanged(file, { [from]: to.replace('delayless', 'dueAtMs < 0') });
     const refused = await replay(bundle);

@@ -436,4 +436,53 @@ export const SCENARIOS: readonly Scenario[] = [
       await lane.ended('two');
     },
   },
+  {
+    name: 'destruction-unheard',
+    async play(lane) {
+      await turn(lane, 'first');
+      await lane.send('look');
+      lane.record.userState = 'destroying';
+      await lane.send('look');
+      await ended(lane);
+    },
+  },
+  {
+    name: 'told-while-destroyed',
+    async play(lane) {
+      await turn(lane, 'first');
+      const destruction = lane.record.hold('destroyMachine');
+      await lane.send('destroy');
+      await destruction.reached;
+      await lane.send('look');
+      await waitFor('the lane has looked', async () => {
+        const names = (await lane.events()).map(nameOf);
+        return names.lastIndexOf('workflowTaskCompleted') > names.lastIndexOf('workflowExecutionSignaled');
+      });
+      destruction.release();
+      await ended(lane);
+    },
+  },
+  {
+    name: 'asleep-and-doubted',
+    async play(lane) {
+      await turn(lane, 'first');
+      await fallAsleep(lane);
+      lane.record.fail('sleepMachine', 'PROVIDER_UNAVAILABLE');
+      await lane.send('sleepNow');
+      await waitFor('the second try', () => lane.record.count('sleepMachine') === 3);
+      await turn(lane, 'next');
+    },
+  },
+  {
+    name: 'lost-with-no-turn-in-sight',
+    async play(lane) {
+      lane.record.userState = 'active';
+      lane.record.generation = 1;
+      lane.record.phase = 'waking';
+      lane.record.isMachineGone = true;
+      await lane.start();
+      await lane.reaches('the loss', (state) => state.phase === 'failed');
+      await turn(lane, 'next');
+    },
+  },
 ];

@@ -1,6 +1,7 @@
 /** Goal: a backend with the limited role can admit and read, and nothing else. Method: every call, under `role=innkeeper_client`. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { admitTurn, requestCancel } from '../../src/store/admission.js';
+import { listFindings } from '../../src/store/findings.js';
 import { readEvents } from '../../src/store/events.js';
 import { isMigrated, migrate } from '../../src/store/migrate.js';
 import { createPool, type Store } from '../../src/store/pool.js';
@@ -77,6 +78,7 @@ describe('innkeeper_client', () => {
     expect(await listTurns(client, { userId, limit: 10 })).toHaveLength(3);
     expect((await readEvents(client, { userId, after: 0, limit: 100 })).length).toBeGreaterThan(5);
     expect(await usage(client, { at: new Date() })).toHaveLength(2);
+    expect(await listFindings(client, { withResolved: true, limit: 10 })).toEqual([]);
   });
 
   it.each([
@@ -96,6 +98,9 @@ describe('innkeeper_client', () => {
     'select owner_nonce from machines',
     'select create_key from machines',
     'select idempotency_key from machine_requests',
+    'select request_key from reconcile_findings',
+    `update reconcile_findings set resolved_at = now()`,
+    'select machine_key from reconcile_sightings',
     'create table mine (x integer)',
   ])('may not: %s', async (sql) => {
     await expect(client.query(statement('', sql), [])).rejects.toMatchObject({ code: '42501' });

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { OpenTurn } from '../../src/contracts/activities.js';
 import { beginCall } from '../../src/store/calls.js';
 import { loadConversation } from '../../src/store/conversation.js';
-import { addNote } from '../../src/store/machines.js';
 import { withTransaction } from '../../src/store/pool.js';
 import { settleCall } from '../../src/store/settle.js';
+import { addNote } from '../../src/store/transaction.js';
 import { bash, makeReady, openLane, openStore, type TestLane, type TestStore } from './support/lanes.js';
 
 let test: TestStore;
@@ -22,7 +22,7 @@ const loadAll = (turn: OpenTurn, more: Bounds = {}) =>
   loadConversation(test.store, { turnKey: turn.turnKey, turnsMax: 100, bytesMax: 1_000_000, ...more });
 const load = async (turn: OpenTurn, more: Bounds = {}) => (await loadAll(turn, more)).turns;
 const note = (userId: string, turnKey: string | null, said: string) =>
-  withTransaction(test.store, (tx) => addNote(tx, { userId, turnKey, text: said }));
+  withTransaction(test.store, async (tx) => addNote(tx, { userId, turnKey, text: said }));
 
 async function talk(lane: TestLane, turnId: string, prompt: string): Promise<OpenTurn> {
   const turn = await lane.run(turnId, prompt);

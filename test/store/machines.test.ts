@@ -1,5 +1,6 @@
 /** Goal: the ledger holds one live machine per user, and every request's key before it is sent. Method: lanes on real Postgres. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REPLACEMENT } from '../../src/contracts/events.js';
 import { closeAwake, openAwake } from '../../src/store/awake.js';
 import { readEvents } from '../../src/store/events.js';
 import { requestKey, settleRequest } from '../../src/store/machine-requests.js';
@@ -74,7 +75,7 @@ describe('beginProvision', () => {
       row: { generation: 2, replacedReason: 'the provider lost it' },
     });
     expect(await bodies('replace')).toContainEqual({
-      ...{ type: 'machine.replaced', generation: 2 },
+      ...{ type: 'machine.replaced', generation: 2, ...REPLACEMENT },
       reason: 'the provider lost it',
     });
     const notes = statement('test_notes', `select text from transcript where user_id = $1 and kind = 'note'`);

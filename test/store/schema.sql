@@ -52,8 +52,44 @@ create table machines (
   constraint machines_pkey PRIMARY KEY (user_id, generation),
   constraint machines_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(user_id)
 );
+CREATE INDEX machines_in_flight ON public.machines USING btree (created_at) WHERE ((machine_id IS NULL) AND (phase <> 'destroyed'::text));
 CREATE UNIQUE INDEX machines_one_live_per_user ON public.machines USING btree (user_id) WHERE (phase <> 'destroyed'::text);
 grant select (boot_id, created_at, existed_from, existed_until, generation, home, lost_reason, machine_id, memory_mib, missing, phase, replaced_reason, slept_at, storage_gib, user_id, vcpu, woken_at) on machines to innkeeper_client;
+
+create table reconcile_findings (
+  finding_id bigint generated always as identity not null,
+  kind text not null,
+  subject text not null,
+  user_id text,
+  action text not null,
+  reason text,
+  outcome text not null,
+  code text,
+  times_seen integer default 1 not null,
+  reconcile_id text not null,
+  first_seen_at timestamp with time zone default clock_timestamp() not null,
+  last_seen_at timestamp with time zone default clock_timestamp() not null,
+  acted_at timestamp with time zone,
+  resolved_at timestamp with time zone,
+  request_key text,
+  request_if_match text,
+  constraint reconcile_findings_kind_check CHECK ((kind = ANY (ARRAY['unknown_machine'::text, 'buried_machine'::text, 'machine_gone'::text, 'awake_without_reason'::text, 'creation_unfinished'::text, 'signal_lost'::text, 'lane_not_running'::text, 'cancel_lost'::text, 'destroy_unfinished'::text]))),
+  constraint reconcile_findings_outcome_check CHECK ((outcome = ANY (ARRAY['none'::text, 'pending'::text, 'done'::text, 'failed'::text]))),
+  constraint reconcile_findings_pkey PRIMARY KEY (finding_id),
+  constraint reconcile_findings_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(user_id)
+);
+CREATE INDEX reconcile_findings_over ON public.reconcile_findings USING btree (resolved_at) WHERE (resolved_at IS NOT NULL);
+CREATE UNIQUE INDEX reconcile_findings_open ON public.reconcile_findings USING btree (kind, subject, COALESCE(user_id, ''::text)) WHERE (resolved_at IS NULL);
+grant select (acted_at, action, code, finding_id, first_seen_at, kind, last_seen_at, outcome, reason, reconcile_id, resolved_at, subject, times_seen, user_id) on reconcile_findings to innkeeper_client;
+
+create table reconcile_sightings (
+  reconcile_id text not null,
+  machine_key text not null,
+  phase text not null,
+  is_ending boolean not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint reconcile_sightings_pkey PRIMARY KEY (reconcile_id, machine_key)
+);
 
 create table rejected_messages (
   id bigint generated always as identity not null,

@@ -134,6 +134,9 @@ function openBranch(options: BranchOptions): Branch {
         MODEL_API_KEY: apiKey,
         MODEL_NAME: 'emulator/shell',
         LOG_LEVEL: 'info',
+        PROVIDER_ACCOUNT: 'dedicated',
+        // Who wants a reconcile asks for one.
+        RECONCILE_INTERVAL_MS: '0',
         ...options.env,
         ...env,
       },

@@ -17,7 +17,10 @@ const CRUISER = join(ROOT, 'node_modules', 'dependency-cruiser', 'bin', 'depende
 const SLOW_MS = 60_000;
 
 interface Summary {
-  readonly summary: { readonly totalCruised: number; readonly violations: readonly { rule: { name: string } }[] };
+  readonly summary: {
+    readonly totalCruised: number;
+    readonly violations: readonly { from: string; rule: { name: string } }[];
+  };
 }
 
 function cruise(folder: string): Promise<Summary['summary']> {
@@ -44,6 +47,9 @@ describe('dependency rules', () => {
     const { violations } = await cruise(FIXTURE);
     const found = new Set(violations.map(({ rule }) => rule.name));
     expect(forbidden.map(({ name }) => name).filter((name) => !found.has(name))).toEqual([]);
+    // What the client is made of is as thin as the client.
+    const thin = violations.filter(({ rule }) => rule.name === 'client-is-thin').map(({ from }) => from);
+    expect(thin).toEqual(expect.arrayContaining(['src/client.ts', 'src/client/lanes.ts']));
   });
 });
 

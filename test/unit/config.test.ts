@@ -57,6 +57,9 @@ describe('loadConfig', () => {
       keepAwakeMs: 120_000,
     });
     expect(config.turn).toEqual({ openTurnsMax: 20, stepsMax: 50, wallMs: 1_800_000, idleMs: 300_000 });
+    // Nothing that is not ours is ever destroyed by default.
+    const reconcile = { intervalMs: 300_000, quietMs: 60_000, graceMs: 1_800_000, providerAccount: 'shared' };
+    expect(config.reconcile).toEqual(reconcile);
     expect(Object.isFrozen(config)).toBe(true);
     expect(Object.isFrozen(config.machines.size)).toBe(true);
   });
@@ -79,6 +82,11 @@ describe('loadConfig', () => {
     expect(JSON.stringify(error)).not.toContain(SECRET);
   });
 
+  it('takes 0 for a reconciler that runs by hand only', () => {
+    expect(loadConfig({ ...complete, RECONCILE_INTERVAL_MS: '0' }).reconcile.intervalMs).toBe(0);
+    expect(loadConfig({ ...complete, PROVIDER_ACCOUNT: 'dedicated' }).reconcile.providerAccount).toBe('dedicated');
+  });
+
   it('counts empty text as not set', () => {
     expect(loadConfig({ ...complete, IDLE_MS: '', TEMPORAL_API_KEY: '' }).turn.idleMs).toBe(300_000);
     expect(problemOf({ ...complete, MODEL_API_KEY: '' }).message).toContain('MODEL_API_KEY is not set');
@@ -91,6 +99,13 @@ describe('loadConfig', () => {
     [{ TURN_WALL_MS: '5000', MODEL_REQUEST_TIMEOUT_MS: '6000' }, 'above TURN_WALL_MS'],
     [{ MACHINE_KEEP_AWAKE_MS: '300000' }, 'MACHINE_KEEP_AWAKE_MS must be a whole number from 100 to 299999'],
     [{ MODEL_BASE_URL: undefined }, 'MODEL_BASE_URL is not set'],
+    [{ RECONCILE_GRACE_MS: '300000' }, 'RECONCILE_GRACE_MS is not above MACHINE_CREATE_TIMEOUT_MS'],
+    [{ MACHINE_CREATE_TIMEOUT_MS: '1800000' }, 'RECONCILE_GRACE_MS is not above MACHINE_CREATE_TIMEOUT_MS'],
+    [
+      { RECONCILE_INTERVAL_MS: '999' },
+      'RECONCILE_INTERVAL_MS must be 0 (off), or a whole number from 1000 to 86400000',
+    ],
+    [{ PROVIDER_ACCOUNT: 'mine' }, 'PROVIDER_ACCOUNT must be one of shared, dedicated'],
   ])('refuses the contradiction %o', (change, words) => {
     expect(problemOf({ ...complete, ...change }).message).toContain(words);
   });

@@ -15,6 +15,9 @@ beforeAll(async () => {
 afterEach(() => expect(harness.violations()).toEqual([]));
 afterAll(() => harness.close());
 
+/** Tries of what only sometimes falls into one task. */
+const ROUNDS = 20;
+
 /** As the client library destroys: the record first, then the signal. */
 async function destroy(lane: TestLane): Promise<void> {
   lane.record.userState = 'destroying';
@@ -43,6 +46,24 @@ describe('destroy', () => {
     await destroy(lane);
     await isDestroyed(lane);
     expect(lane.record.count('wakeMachine')).toBe(0);
+  });
+
+  it('whose signal was lost is found by a look, and by one in mid turn once that is over', async () => {
+    const [idle, busy] = [await harness.warmLane(), await harness.warmLane()];
+    idle.record.userState = 'destroying';
+    await idle.send('look');
+    await isDestroyed(idle);
+    const command = busy.record.hold('act');
+    await busy.submit('running', [['bash']]);
+    await command.reached;
+    busy.record.userState = 'destroying';
+    await busy.send('look');
+    command.release();
+    await isDestroyed(busy);
+    // A look at a user who is gone asks for nothing that could be refused.
+    await busy.send('look');
+    await busy.handle.result();
+    expect(busy.record.rejections).toEqual([]);
   });
 
   it('in mid command stops it, and settles the queue', async () => {
@@ -178,5 +199,20 @@ describe('a user that is gone', () => {
     look.release();
     expect((await lane.ended('anew')).state).toBe('completed');
     expect(lane.record.rejections).toEqual([]);
+  });
+
+  it('created again at the moment of the end has a machine for its first turn', async () => {
+    const lane = await harness.warmLane();
+    // The message and the end may reach the lane in one task, in either order.
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const deletion = lane.record.hold('destroyMachine');
+      await destroy(lane);
+      await deletion.reached;
+      deletion.release();
+      while (lane.record.userState !== 'destroyed') await new Promise(setImmediate);
+      lane.record.createAgain();
+      await lane.submit(`anew-${round}`, [['bash']]);
+      expect(await lane.ended(`anew-${round}`)).toMatchObject({ state: 'completed', code: null });
+    }
   });
 });

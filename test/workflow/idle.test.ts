@@ -147,6 +147,19 @@ describe('sleepNow', () => {
     expect((await lane.state()).phase).toBe('ready');
   });
 
+  it('reaches a machine that sleeps as far as the lane knows: somebody else may have woken it', async () => {
+    const lane = await harness.warmLane();
+    await lane.send('sleepNow');
+    await lane.reaches('sleep', (state) => state.phase === 'asleep');
+    lane.record.fail('sleepMachine', 'PROVIDER_UNAVAILABLE');
+    await lane.send('sleepNow');
+    await waitFor('it was asked again after the error', () => lane.record.count('sleepMachine') === 3);
+    await lane.reaches('sleep', (state) => state.phase === 'asleep' && state.lastErrorCode === 'PROVIDER_UNAVAILABLE');
+    expect(lane.record.count('wakeMachine')).toBe(0);
+    await lane.submit('t', [['bash']]);
+    expect((await lane.ended('t')).state).toBe('completed');
+  });
+
   it('does nothing to a user without a machine', async () => {
     const lane = harness.newLane();
     lane.record.userState = 'active';

@@ -210,4 +210,18 @@ describe('a run that loads an unfinished phase', () => {
     await lane.reaches('sleep', (state) => state.phase === 'asleep');
     expect(lane.record.effects()).toEqual(['sleepMachine']);
   });
+
+  it('leaves a machine that it finds lost to the next turn', async () => {
+    const lane = harness.newLane();
+    lane.record.userState = 'active';
+    lane.record.generation = 1;
+    lane.record.phase = 'waking';
+    lane.record.isMachineGone = true;
+    await lane.start();
+    await lane.reaches('the loss', (state) => state.phase === 'failed');
+    await lane.rests();
+    expect(lane.record.effects()).toEqual(['wakeMachine', 'markMachineLost']);
+    await completes(lane, 't');
+    expect(await lane.state()).toMatchObject({ generation: 2, phase: 'ready' });
+  });
 });

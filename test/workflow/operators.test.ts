@@ -157,7 +157,7 @@ describe('what a running lane answers', () => {
     const described = (kind: keyof Metadata['definition']): string[] =>
       definition[kind].filter(({ description }) => (description ?? '') !== '').map(({ name }) => name);
     expect(described('signalDefinitions').sort()).toEqual(
-      ['cancelTurn', 'destroy', 'enqueueTurn', 'machineLost', 'sleepNow', 'wakeNow'].sort(),
+      ['cancelTurn', 'destroy', 'enqueueTurn', 'look', 'machineLost', 'sleepNow', 'wakeNow'].sort(),
     );
     expect(described('queryDefinitions')).toContain('getState');
   });

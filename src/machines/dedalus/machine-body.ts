@@ -38,10 +38,15 @@ export function readMachine(body: unknown, etag?: string): Machine | undefined {
   };
 }
 
-/** The same machine, whichever way its id was spelled: with or without the leading `dm-`. */
+/** With and without the leading `dm-`: generations of the API differ, and so may its answers. The bare one comes first. */
+export function spellingsOf(machineId: string): readonly [string, string] {
+  const bare = machineId.replace(/^dm-/, '');
+  return [bare, `dm-${bare}`];
+}
+
+/** The same machine, whichever way its id was spelled. */
 export function sameMachineId(one: string, other: string): boolean {
-  const bare = (id: string): string => id.replace(/^dm-/, '');
-  return bare(one) === bare(other);
+  return spellingsOf(one)[0] === spellingsOf(other)[0];
 }
 
 function readPhase(value: unknown): MachinePhase {

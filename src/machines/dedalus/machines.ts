@@ -1,6 +1,6 @@
 /** The machine routes: create, find, list, wake, sleep, destroy. One request each, and the reads that settle an unclear answer. */
 import { InnkeeperError } from '../../contracts/errors.js';
-import type { CreateMachineRequest, Machine, MutationOptions, RevisionOptions } from '../provider.js';
+import type { CreateMachineRequest, ListOptions, Machine, MutationOptions, RevisionOptions } from '../provider.js';
 import type { Capabilities } from './capabilities.js';
 import { wait } from './deadline.js';
 import { isRouteClosed, toErrorCode, toProviderError } from './errors.js';
@@ -15,7 +15,7 @@ const AUTORESIZING_RETRY_MS = 200;
 export interface MachineRoutes {
   create(request: CreateMachineRequest, options: MutationOptions): Promise<Machine>;
   find(machineId: string, options?: { signal?: AbortSignal | undefined }): Promise<Machine | undefined>;
-  list(options?: { cursor?: string; limit?: number }): Promise<{ machines: Machine[]; nextCursor: string | undefined }>;
+  list(options?: ListOptions): Promise<{ machines: Machine[]; nextCursor: string | undefined }>;
   wake(machineId: string, options: RevisionOptions): Promise<Machine>;
   sleep(machineId: string, options: RevisionOptions): Promise<Machine>;
   destroy(machineId: string, options: RevisionOptions): Promise<void>;
@@ -123,9 +123,7 @@ export function createMachineRoutes(parts: {
     return machine;
   }
 
-  async function list(
-    options: { cursor?: string; limit?: number } = {},
-  ): Promise<{ machines: Machine[]; nextCursor: string | undefined }> {
+  async function list(options: ListOptions = {}): Promise<{ machines: Machine[]; nextCursor: string | undefined }> {
     const answer = await transport.send({
       method: 'get',
       path: '/v1/machines',
@@ -133,6 +131,7 @@ export function createMachineRoutes(parts: {
         ...(options.limit === undefined ? {} : { limit: options.limit }),
         ...(options.cursor === undefined ? {} : { cursor: options.cursor }),
       },
+      signal: options.signal,
     });
     if (!answer.ok) throw toProviderError(answer, 'account');
     if (!isRecord(answer.body)) {

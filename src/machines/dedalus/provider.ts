@@ -9,6 +9,7 @@
 import type { MachineProvider } from '../provider.js';
 import { createCapabilities } from './capabilities.js';
 import { createExecute } from './executions.js';
+import { spellingsOf } from './machine-body.js';
 import { createMachineRoutes } from './machines.js';
 import { createOpenTerminal } from './terminals.js';
 import { createTransport, type AdapterLog } from './transport.js';
@@ -60,6 +61,7 @@ export function createDedalusProvider(options: DedalusProviderOptions): MachineP
       await capabilities.settleAutosleep(signal);
     },
     ...machines,
+    spellingsOf,
     execute,
     openTerminal,
   };

@@ -50,6 +50,7 @@ export class LocalMachine {
     create: unexpected,
     find: unexpected,
     list: unexpected,
+    spellingsOf: unexpected,
     wake: unexpected,
     sleep: unexpected,
     destroy: unexpected,

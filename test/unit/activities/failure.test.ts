@@ -26,6 +26,7 @@ const RETRIED: readonly ErrorCode[] = [
   'MODEL_UNAVAILABLE',
   'MODEL_RATE_LIMITED',
   'MODEL_EMPTY_ANSWER',
+  'RECONCILE_UNFINISHED',
   'INTERNAL',
 ];
 

@@ -45,6 +45,13 @@ describe('createEventText', () => {
       textOf(
         { type: 'machine.phase', phase: 'waking', generation: 2 },
         { type: 'machine.replaced', generation: 3, reason: 'gone' },
+        {
+          type: 'machine.replaced',
+          generation: 4,
+          reason: 'gone',
+          kept: ['the conversation'],
+          lost: ['files', 'packages'],
+        },
         { type: 'turn.resumed', step: 4 },
         { type: 'turn.queued', position: 1 },
         { type: 'turn.started', position: 1 },
@@ -54,6 +61,7 @@ describe('createEventText', () => {
     ).toEqual([
       '· machine 2 is waking',
       '· machine 3 replaces the one before: gone',
+      '· machine 4 replaces the one before: gone\n  lost: files, packages\n  kept: the conversation',
       '· goes on at step 4 after an interruption',
       undefined,
       undefined,

@@ -40,6 +40,13 @@ describe('limits', () => {
     expect(limits.MODEL_OUTPUT_BYTES_MAX).toBeLessThan(limits.MODEL_CONTEXT_BYTES_MAX_DEFAULT);
   });
 
+  it('leave an unknown machine alone for longer than a create is tried', () => {
+    expect(limits.RECONCILE_GRACE_MS_DEFAULT).toBeGreaterThan(limits.MACHINE_CREATE_TIMEOUT_MS_DEFAULT);
+    // Until then a signal may simply be on its way.
+    expect(limits.RECONCILE_QUIET_MS_DEFAULT).toBeGreaterThan(limits.SIGNAL_TIMEOUT_MS);
+    expect(limits.RECONCILE_INTERVAL_MS_DEFAULT).toBeGreaterThan(limits.RECONCILE_INTERVAL_MS_MIN);
+  });
+
   it('hold idle time within its bounds', () => {
     expect(limits.IDLE_MS_DEFAULT).toBeGreaterThanOrEqual(limits.IDLE_MS_MIN);
     expect(limits.IDLE_MS_DEFAULT).toBeLessThanOrEqual(limits.IDLE_MS_MAX);

@@ -61,7 +61,10 @@ describe('what a machine says of itself', () => {
         } as unknown as MachineProvider;
         const guest = createGuest({ machines, newKey: () => 'key' });
         try {
-          const told = await guest.bootstrap('m', { idempotencyKey: 'key', signal: new AbortController().signal });
+          const told = await guest.bootstrap('m', {
+            ...{ idempotencyKey: 'key', expectsHome: true },
+            signal: new AbortController().signal,
+          });
           expect(told.bootId).toMatch(/^\S+$/);
           expect(told.missing.every((name) => /^[\w-]+$/.test(name))).toBe(true);
         } catch (error) {

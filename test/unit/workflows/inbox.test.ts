@@ -30,7 +30,7 @@ describe('an inbox', () => {
     { rejections: [refusal] },
     { cancelsToStore: ['t'] },
     { cancelsToApply: ['t'] },
-    { lostGeneration: 1 },
+    { lostGenerations: [1] },
     { sleepRequested: true },
     { wakeRequested: true },
     { destroyRequested: true },
@@ -59,7 +59,7 @@ describe('an inbox', () => {
       ...empty(),
       wasEnqueued: true,
       wakeRequested: true,
-      lostGeneration: 2,
+      lostGenerations: [2],
       cancelsToApply: ['t'],
     };
     refuseAll(inbox, 'USER_DESTROYED');

@@ -1,4 +1,4 @@
-/** A worker with the real workflow and scripted activities on the shared Temporal server, and lanes to try it with. */
+/** A worker with the real workflows and scripted activities on the shared Temporal server, and lanes and reconciles to try them with. */
 import { fileURLToPath } from 'node:url';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import {
@@ -9,11 +9,14 @@ import {
   bundleWorkflowCode,
   type WorkflowBundle,
 } from '@temporalio/worker';
-import { laneWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
+import { laneWorkflowId, reconcileWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
 import { waitFor } from '../../support/wait-for.js';
 import { nameOf, readHistory, type HistoryEvent } from './history.js';
 import { LaneRecord, type TurnRecord } from './lane-record.js';
+import { createTestReconcile, type TestReconcile } from './reconcile-harness.js';
+import { createScriptedReconcile } from './reconcile-script.js';
+import { allRunsOf, settled, type Recordable } from './runs.js';
 import { createScriptedActivities } from './scripted-activities.js';
 
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -26,8 +29,7 @@ export async function bundleWorkflows(workflowsPath: string = WORKFLOWS, payload
   return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
 }
 
-export interface TestLane {
-  readonly workflowId: string;
+export interface TestLane extends Recordable {
   readonly record: LaneRecord;
   /** The lane's newest run. */
   readonly handle: WorkflowHandle;
@@ -45,10 +47,6 @@ export interface TestLane {
   /** Waits until no turn runs or waits, and the lane has taken note of it. */
   rests(): Promise<LaneState>;
   events(runId?: string): Promise<HistoryEvent[]>;
-  /** Run ids of every run of this lane, in order. */
-  allRuns(): Promise<string[]>;
-  /** Waits until no task and no activity of the newest run is due or under way. */
-  settles(): Promise<void>;
   /** Events of every run from the one given on, along continue-as-new. */
   chain(firstRunId: string): Promise<HistoryEvent[][]>;
 }
@@ -57,6 +55,7 @@ export interface LaneHarness {
   readonly client: Client;
   readonly taskQueue: string;
   newLane(settings?: Partial<LaneRecord['settings']>): TestLane;
+  newReconcile(): TestReconcile;
   /** A lane whose machine is ready and which has nothing to do, one turn being over. */
   warmLane(settings?: Partial<LaneRecord['settings']>): Promise<TestLane>;
   /** A deploy: ends the worker as SIGTERM does, then starts one with other workflow code. */
@@ -80,6 +79,7 @@ export async function startLaneHarness(
   const { taskQueue = `lanes-${process.pid}-${harnesses}`, identity = 'test' } = options;
   const lanes: TestLane[] = [];
   const records = new Map<string, LaneRecord>();
+  const reconciles: TestReconcile[] = [];
   if (harnesses === 1) Runtime.install({ logger: new DefaultLogger('ERROR') });
   const [connection, native, ownBundle] = await Promise.all([
     Connection.connect({ address }),
@@ -96,7 +96,10 @@ export async function startLaneHarness(
       taskQueue,
       identity,
       workflowBundle,
-      activities: createScriptedActivities((workflowId) => records.get(workflowId)),
+      activities: {
+        ...createScriptedActivities((workflowId) => records.get(workflowId)),
+        ...createScriptedReconcile((workflowId) => reconciles.find((one) => one.workflowId === workflowId)?.script),
+      },
       stickyQueueScheduleToStartTimeout: '3s',
       maxCachedWorkflows: 100,
       shutdownForceTime: '10s',
@@ -124,6 +127,12 @@ export async function startLaneHarness(
     client,
     taskQueue,
     newLane,
+    newReconcile() {
+      const workflowId = reconcileWorkflowId(taskQueue, String(reconciles.length + 1));
+      const reconcile = createTestReconcile({ client, taskQueue, workflowId });
+      reconciles.push(reconcile);
+      return reconcile;
+    },
     async warmLane(settings) {
       const lane = newLane(settings);
       await lane.submit('first', [['bash']]);
@@ -141,15 +150,19 @@ export async function startLaneHarness(
       await worker.end();
       // A lane that has ended by itself has nothing to terminate.
       await Promise.all(lanes.map(({ handle }) => handle.terminate('test is over').catch(() => undefined)));
-      await replayAll(worker.bundle, lanes, client);
+      await replayAll(worker.bundle, [...lanes, ...reconciles], client);
       await Promise.all([connection.close(), native.close()]);
     },
   };
 }
 
-async function replayAll(workflowBundle: WorkflowBundle, lanes: readonly TestLane[], client: Client): Promise<void> {
+async function replayAll(
+  workflowBundle: WorkflowBundle,
+  workflows: readonly Recordable[],
+  client: Client,
+): Promise<void> {
   const found = await Promise.all(
-    lanes.map(async ({ workflowId, allRuns }) =>
+    workflows.map(async ({ workflowId, allRuns }) =>
       Promise.all(
         (await allRuns()).map(async (runId) => ({
           workflowId,
@@ -236,27 +249,8 @@ function createTestLane(parts: {
           executions.every(({ isOver }) => isOver)
         );
       }),
-    async allRuns() {
-      // A lane that never ran cannot be described.
-      const newest = await handle.describe().catch(() => undefined);
-      const known = newest === undefined ? [] : [...roots, newest.runId];
-      const runIds: string[] = [];
-      for (let runId = known.shift(); runId !== undefined; runId = known.shift()) {
-        if (runIds.includes(runId)) continue;
-        runIds.push(runId);
-        const next = (await events(runId)).at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
-        if (next) known.unshift(next);
-      }
-      return runIds;
-    },
-    async settles() {
-      await waitFor('a run in which nothing is under way', async () => {
-        const { runId, raw, status } = await handle.describe();
-        if (status.name !== 'RUNNING') return true;
-        const isTasked = (await events(runId)).some((event) => nameOf(event) === 'workflowTaskCompleted');
-        return isTasked && !raw.pendingWorkflowTask && (raw.pendingActivities ?? []).length === 0;
-      });
-    },
+    allRuns: () => allRunsOf(client, handle, roots),
+    settles: () => settled(client, handle),
     async chain(firstRunId) {
       const runs: HistoryEvent[][] = [];
       for (let runId: string | null | undefined = firstRunId; runId;) {
