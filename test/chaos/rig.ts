@@ -27,6 +27,11 @@ const WORKER_ENV = {
   MACHINE_WAKE_TIMEOUT_MS: '3000',
   MODEL_FIRST_DELTA_TIMEOUT_MS: '1500',
   OPEN_TURNS_MAX: '50',
+  // The reconciler is at work beside the load, and is struck as everything else.
+  RECONCILE_INTERVAL_MS: '3000',
+  RECONCILE_QUIET_MS: '2000',
+  MACHINE_CREATE_TIMEOUT_MS: '20000',
+  RECONCILE_GRACE_MS: '20001',
 };
 const EMULATOR_SETTINGS = { createMs: 50, wakeMs: 30, sleepMs: 20, destroyMs: 20, keepsLostHomes: true };
 

@@ -56,6 +56,14 @@ export interface Home {
   readonly effects: readonly string[];
 }
 
+/** What the reconciler found, by kind and what became of it. */
+export interface FindingCount {
+  readonly kind: string;
+  readonly action: string;
+  readonly outcome: string;
+  readonly count: number;
+}
+
 export interface EventTime {
   readonly userId: string;
   readonly atMs: number;
@@ -74,6 +82,7 @@ export interface Evidence {
   /** Instants at which a user's record went on, in order. */
   readonly events: readonly EventTime[];
   readonly readers: readonly EventReader[];
+  readonly findings: readonly FindingCount[];
 }
 
 export async function collectEvidence(of: {
@@ -83,13 +92,16 @@ export async function collectEvidence(of: {
   readers: readonly EventReader[];
 }): Promise<Evidence> {
   const { rig } = of;
-  const [turns, calls, machines, events, ledger, provider] = await Promise.all([
+  const [turns, calls, machines, events, findings, ledger, provider] = await Promise.all([
     rig.sql<TurnRow>(TURNS),
     rig.sql<CallRow>(CALLS),
     rig.sql<MachineRow>(
       `select user_id as "userId", machine_id as "machineId", phase from machines order by 1, generation`,
     ),
     rig.sql<EventTime>(EVENTS),
+    rig.sql<FindingCount>(
+      `select kind, action, outcome, count(*)::int as count from reconcile_findings group by 1, 2, 3 order by 1, 2, 3`,
+    ),
     readLedger(rig),
     rig.stack.emulator.get<{ machines: MachineTruth[] }>('/_emulator/machines').then((answer) => answer.machines),
   ]);
@@ -105,7 +117,8 @@ export async function collectEvidence(of: {
         effects: readLines(path, EFFECTS_FILE),
       })),
   );
-  return { ...of, expected: expectAll(of.plan), turns, calls, machines, events, ledger, provider, homes };
+  const expected = expectAll(of.plan);
+  return { ...of, expected, turns, calls, machines, events, findings, ledger, provider, homes };
 }
 
 async function readLedger({ stack }: Rig): Promise<LedgerEntry[]> {

@@ -24,6 +24,10 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   wakeMachine: ['machines.wake:before', 'machines.wake:after', 'store.commit[2]:before', 'completion'],
   sleepMachine: ['machines.sleep:before', 'machines.sleep:after', 'store.commit[2]:before', 'completion'],
   markMachineLost: ['machines.find:before', 'machines.find:after', 'store.commit:before', 'completion'],
+  beginReconcile: ['begin', 'store.query:after', 'completion'],
+  reconcileProvider: ['machines.list:before', 'machines.list:after', 'store.query:after', 'completion'],
+  reconcileUsers: ['begin', 'lanes.tell:before', 'lanes.tell:after', 'completion'],
+  endReconcile: ['begin', 'store.query:before', 'store.query:after', 'completion'],
   destroyMachine: ['machines.destroy:before', 'machines.destroy:after', 'store.commit[2]:before', 'completion'],
 };
 

@@ -1,7 +1,7 @@
 /** What a run says in the end: figures, verdicts, and whether it passed. */
 import { isKept, type Check } from '../checks/check.js';
 import { findUnknown } from '../checks/commands.js';
-import type { Evidence } from '../checks/evidence.js';
+import type { Evidence, FindingCount } from '../checks/evidence.js';
 import { FAULTS, type FaultKind } from '../plan/kinds.js';
 import { allStrikes, countHits, unmet, type Hits } from './hits.js';
 import { checkRecovery, measureRecovery, type Recovery } from './recovery.js';
@@ -30,6 +30,7 @@ export interface Report {
     readonly causes: readonly string[];
   }[];
   readonly missed: readonly string[];
+  readonly findings: readonly FindingCount[];
   readonly remarks: readonly string[];
 }
 
@@ -67,6 +68,7 @@ export function makeReport(of: {
     recovery,
     checks: all,
     remarks: evidence.journal.remarks,
+    findings: evidence.findings,
     unknown: findUnknown(evidence).map(({ call, causes }) => ({
       command: `${call.turnId} ${call.cmdId}`,
       outcome: `${call.outcome ?? ''} ${call.reason ?? ''}`.trim(),
@@ -97,6 +99,10 @@ export function printReport(report: Report): string[] {
   if (report.unknown.length > 0) lines.push('', 'unknown and interrupted:');
   for (const { command, outcome, causes } of report.unknown) {
     lines.push(`  ${command.padEnd(20)} ${outcome.padEnd(30)} ${causes.join(', ')}`);
+  }
+  if (report.findings.length > 0) lines.push('', 'found by the reconciler:');
+  for (const { kind, action, outcome, count } of report.findings) {
+    lines.push(`${column(count)}  ${kind.padEnd(22)} ${action.padEnd(14)} ${outcome}`);
   }
   if (report.missed.length > 0) lines.push('', `not struck: ${report.missed.length}`);
   for (const missed of report.missed) lines.push(`  ${missed}`);

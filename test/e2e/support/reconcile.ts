@@ -35,15 +35,21 @@ export interface Reconciler {
   rows(of?: { readonly userId?: string; readonly subject?: string }): Promise<FindingRow[]>;
 }
 
+/** Has one run now on the workers of this task queue, beside whatever the schedule has begun. */
+export async function reconcileOnce(
+  { client }: Lanes,
+  { taskQueue, isDryRun = false }: { readonly taskQueue: string; readonly isDryRun?: boolean },
+): Promise<ReconcileReport> {
+  return (await client.workflow.execute(RECONCILE_WORKFLOW, {
+    workflowId: reconcileWorkflowId(taskQueue, randomUUID()),
+    taskQueue,
+    args: [{ isDryRun }],
+  })) as ReconcileReport;
+}
+
 export function createReconciler(stage: Stage, lanes: Lanes): Reconciler {
-  async function run({ isDryRun = false, branch = stage.stack }: { isDryRun?: boolean; branch?: Branch } = {}) {
-    const { taskQueue } = branch;
-    return (await lanes.client.workflow.execute(RECONCILE_WORKFLOW, {
-      workflowId: reconcileWorkflowId(taskQueue, randomUUID()),
-      taskQueue,
-      args: [{ isDryRun }],
-    })) as ReconcileReport;
-  }
+  const run: Reconciler['run'] = ({ isDryRun = false, branch: { taskQueue } = stage.stack } = {}) =>
+    reconcileOnce(lanes, { taskQueue, isDryRun });
   const rows: Reconciler['rows'] = ({ userId, subject } = {}) =>
     stage.sql<FindingRow>(
       `select kind, subject, user_id as "userId", action, reason, outcome, times_seen as "timesSeen",

@@ -49,7 +49,7 @@ function evidence(more: Partial<Evidence> = {}): Evidence {
   };
   const turns = [...expected.keys()].map((id) => ({ ...turn, turnId: id }));
   const known = { plan, expected, journal, turns, calls: [call], homes: [home()], readers: [], events: [] };
-  return { ...known, machines: [], ledger: [], provider: [], ...more };
+  return { ...known, machines: [], ledger: [], provider: [], findings: [], ...more };
 }
 
 let seq = 0;
@@ -113,6 +113,8 @@ describe('the checks', () => {
       hasSnapshot: false,
     };
     expect(checkNoLeak(evidence({ provider: [truth] })).violations).toHaveLength(1);
+    const destroyed = { ledger: [entry('machine.created', {})], provider: [{ ...truth, phase: 'destroyed' }] };
+    expect(checkNoLeak(evidence({ ...destroyed, machines: [] })).violations).toHaveLength(1);
     const desired = (revision: number) =>
       entry('machine.desired', { revision, cause: 'api', desiredState: 'sleeping' });
     const sleep = (ifMatch: string) => entry('api', { route: 'machines.sleep', status: 202, ifMatch });
