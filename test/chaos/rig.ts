@@ -28,7 +28,7 @@ const WORKER_ENV = {
   MODEL_FIRST_DELTA_TIMEOUT_MS: '1500',
   OPEN_TURNS_MAX: '50',
   // The reconciler is at work beside the load, and is struck as everything else.
-  RECONCILE_INTERVAL_MS: '3000',
+  RECONCILE_INTERVAL_MS: '5000',
   RECONCILE_QUIET_MS: '2000',
   MACHINE_CREATE_TIMEOUT_MS: '20000',
   RECONCILE_GRACE_MS: '20001',

@@ -138,6 +138,23 @@ describe('a cancel request on the lane', () => {
     command.release();
   });
 
+  it.each(['think', 'act'] as const)('leaves the turn open although %s fails meanwhile', async (name) => {
+    const lane = await harness.warmLane();
+    const step = lane.record.hold(name, { failsWith: 'INTERNAL' });
+    await lane.submit('t', [['bash']]);
+    await step.reached;
+    await lane.handle.cancel();
+    await waitFor('the run is being cancelled', async () =>
+      (await lane.events()).some((event) => nameOf(event) === 'activityTaskCancelRequested'),
+    );
+    step.release();
+    await expect(lane.handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+    expect(lane.record.turn('t')).toMatchObject({ state: 'running', code: null });
+    await lane.send('enqueueTurn', { turnId: 't' });
+    expect(await lane.ended('t')).toMatchObject({ state: 'completed', code: null });
+    expect(lane.record.turn('t').steps.flat()).toMatchObject([{ runs: 1 }]);
+  });
+
   it('ends a run at rest, a sleeping one and one that thinks', async () => {
     const lane = await harness.warmLane();
     await lane.handle.cancel();

@@ -13,8 +13,9 @@ export interface Submission {
 
 /** Before a sender that hears nothing says it again. */
 const REPEAT_MS = 6_000;
-/** A turn that is not over by then is lost. */
+/** A turn that is not over by then, and this for each of its commands, is lost. */
 const OVER_MS_MAX = 180_000;
+const COMMAND_MS_MAX = 10_000;
 
 /** A part was away: the sender says it again. */
 export function isPassing(error: unknown): boolean {
@@ -56,7 +57,8 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
 export async function untilOver(context: RunContext, submission: Submission): Promise<TurnView | undefined> {
   const { client } = context.rig.stack;
   const { userId, turn } = submission;
-  const endsAt = Date.now() + OVER_MS_MAX;
+  const overMs = OVER_MS_MAX + turn.commands.length * COMMAND_MS_MAX;
+  const endsAt = Date.now() + overMs;
   while (Date.now() < endsAt) {
     try {
       return await client.turnResult({ userId, turnId: turn.turnId, timeoutMs: REPEAT_MS });
@@ -70,7 +72,7 @@ export async function untilOver(context: RunContext, submission: Submission): Pr
     // Whatever it was, the id makes it safe to say it again.
     await client.submitTurn({ userId, turnId: turn.turnId, prompt: submission.prompt }).catch(() => undefined);
   }
-  context.journal.complain(`${turn.turnId} did not end in ${OVER_MS_MAX / 1_000} s`);
+  context.journal.complain(`${turn.turnId} did not end in ${overMs / 1_000} s`);
   return undefined;
 }
 

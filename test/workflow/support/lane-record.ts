@@ -73,6 +73,8 @@ export interface LaneSettings {
 
 interface HeldGate extends Gate {
   readonly name: ActivityName;
+  /** What it ends with however it is let go, as an attempt does whose worker died. */
+  readonly failsWith: ErrorCode | undefined;
   arrive(): void;
   readonly released: Promise<void>;
 }
@@ -216,12 +218,12 @@ export class LaneRecord {
   }
 
   /** The next execution of an activity waits in mid flight. */
-  hold(name: ActivityName): Gate {
+  hold(name: ActivityName, { failsWith }: { readonly failsWith?: ErrorCode } = {}): Gate {
     let arrive: () => void = () => undefined;
     let release: () => void = () => undefined;
     const reached = new Promise<void>((resolve) => (arrive = resolve));
     const released = new Promise<void>((resolve) => (release = resolve));
-    const gate = { name, reached, arrive, release, released };
+    const gate = { name, failsWith, reached, arrive, release, released };
     this.gates.push(gate);
     return gate;
   }

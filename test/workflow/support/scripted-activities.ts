@@ -185,7 +185,12 @@ async function passGate(record: LaneRecord, name: ActivityName, until?: Promise<
   const beat = setInterval(() => context.heartbeat({ phase: name }), HEARTBEAT_MS);
   gate.arrive();
   try {
-    await Promise.race([gate.released, context.cancelled, ...(until === undefined ? [] : [until])]);
+    await Promise.race([
+      gate.released,
+      ...(gate.failsWith === undefined ? [context.cancelled] : []),
+      ...(until === undefined ? [] : [until]),
+    ]);
+    if (gate.failsWith !== undefined) throw failure(gate.failsWith);
   } finally {
     clearInterval(beat);
   }
