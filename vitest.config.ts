@@ -1,12 +1,14 @@
 /**
- * Four groups, one after the other: what needs nothing; what needs servers but shares them well; lanes over scripted activities,
- * which mostly wait; and what wants the machine to itself. Postgres and Temporal start with the first test that asks for them
- * (test/support/global-setup.ts).
+ * Five groups, one after the other: what needs nothing; what needs servers but shares them well; lanes over scripted activities, and
+ * whole stacks, which mostly wait; and what wants the machine to itself. Postgres and Temporal start with the first test that asks
+ * for them (test/support/global-setup.ts).
  */
 import { defineConfig } from 'vitest/config';
 
 const SERVER_TEST_MS = 60_000;
 const STARTERS = ['test/support/global-setup.ts'];
+/** They start and count processes of the whole machine, or keep both cores at work. */
+const ALONE = ['test/chaos/**/*.test.ts', 'test/e2e/{dev,story}.test.ts'];
 
 export default defineConfig({
   test: {
@@ -49,13 +51,25 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'whole',
-          include: ['test/{e2e,chaos}/**/*.test.ts'],
+          name: 'stacks',
+          include: ['test/e2e/**/*.test.ts'],
+          exclude: ALONE,
+          testTimeout: 3 * SERVER_TEST_MS,
+          hookTimeout: 3 * SERVER_TEST_MS,
+          maxWorkers: 2,
+          sequence: { groupOrder: 3 },
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
+          name: 'alone',
+          include: ALONE,
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
           maxWorkers: 1,
           fileParallelism: false,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           pool: 'forks',
         },
       },

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createLanes } from './client/lanes.js';
 import { currentEnvironment, loadConfig } from './config.js';
-import { HEARTBEAT_THROTTLE_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from './contracts/limits.js';
+import { HEARTBEAT_THROTTLE_MS_MAX, HEARTBEAT_TIMEOUT_MS } from './contracts/limits.js';
 import { createLogger } from './log.js';
 import { failStart } from './worker/fail-start.js';
 import { createParts } from './worker/parts.js';
@@ -40,7 +40,7 @@ async function main(): Promise<void> {
       maxConcurrentActivityTaskExecutions: 500,
       // The default is 0, which cancels every activity at once.
       shutdownGraceTime: config.worker.shutdownGraceMs,
-      shutdownForceTime: config.worker.shutdownGraceMs + STEP_HEARTBEAT_TIMEOUT_MS,
+      shutdownForceTime: config.worker.shutdownGraceMs + HEARTBEAT_TIMEOUT_MS,
       // Cancellations come back with heartbeats, and one that is late by a timeout costs a whole attempt.
       maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS_MAX,
       // After a kill the lane's next task waits this long for the dead worker's cache.

@@ -28,8 +28,8 @@ export const HISTORY_EVENTS_MAX = 1_000;
 /** First pause of a lane after an error that repeating at once would only repeat; later ones are longer. */
 export const LANE_RETRY_MS = 1_000;
 
-/** Heartbeat timeout of every agent step: a killed worker costs this much, then the step is tried again. */
-export const STEP_HEARTBEAT_TIMEOUT_MS = 5_000;
+/** Heartbeat timeout of every activity but those of Postgres alone: a killed worker costs this much, then it is tried again. */
+export const HEARTBEAT_TIMEOUT_MS = 5_000;
 
 /** Tool calls the agent may ask for in one step; more are answered as refused. */
 export const TOOL_CALLS_PER_STEP_MAX = 16;

@@ -1,4 +1,5 @@
 /** Ports on the loopback address: picks free ones, and says who holds a taken one. */
+import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { InnkeeperError } from '../contracts/errors.js';
@@ -6,11 +7,19 @@ import { InnkeeperError } from '../contracts/errors.js';
 export const LOOPBACK = '127.0.0.1';
 
 /**
+ * Ports to pick from: below those that the kernel gives to outgoing connections (from 32768 on; net.ipv4.ip_local_port_range), one of
+ * which could take the port of a server that is stopped and started again.
+ */
+const PICKED_PORT_MIN = 20_000;
+const PICKED_PORT_MAX = 32_767;
+const PICK_TRIES_MAX = 50;
+
+/**
  * Picks `count` free ports. All are held at once while they are picked, so that they differ; another process may still take
  * one before it is used, which its user then sees as PORT_IN_USE.
  */
 export async function pickFreePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, async () => await listen(0)));
+  const servers = await Promise.all(Array.from({ length: count }, listenSomewhere));
   const ports = servers.map(portOf);
   await Promise.all(servers.map(close));
   return ports;
@@ -42,6 +51,16 @@ function listen(port: number): Promise<Server> {
     server.once('error', reject);
     server.listen({ port, host: LOOPBACK, exclusive: true }, () => resolve(server));
   });
+}
+
+async function listenSomewhere(): Promise<Server> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await listen(randomInt(PICKED_PORT_MIN, PICKED_PORT_MAX + 1));
+    } catch (error) {
+      if (tries >= PICK_TRIES_MAX) throw error;
+    }
+  }
 }
 
 function close(server: Server): Promise<void> {

@@ -1,7 +1,7 @@
 /** Every timeout and retry policy of the lane and of the reconciler, each with its reason. */
 import type { ActivityOptions } from '@temporalio/workflow';
 import { ActivityCancellationType } from '@temporalio/workflow';
-import { COMMAND_TIMEOUT_MS_MAX, STEP_HEARTBEAT_TIMEOUT_MS } from '../contracts/limits.js';
+import { COMMAND_TIMEOUT_MS_MAX, HEARTBEAT_TIMEOUT_MS } from '../contracts/limits.js';
 
 /**
  * Postgres-only steps, a few milliseconds each, idempotent. Five seconds an attempt: past that the connection is dead, another one is
@@ -23,7 +23,7 @@ export const storeOptions: ActivityOptions = {
  */
 export const thinkOptions: ActivityOptions = {
   startToCloseTimeout: '10m',
-  heartbeatTimeout: STEP_HEARTBEAT_TIMEOUT_MS,
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '10s' },
   cancellationType: ActivityCancellationType.TRY_CANCEL,
 };
@@ -36,7 +36,7 @@ export const thinkOptions: ActivityOptions = {
  */
 export const actOptions: ActivityOptions = {
   startToCloseTimeout: COMMAND_TIMEOUT_MS_MAX + 60_000,
-  heartbeatTimeout: STEP_HEARTBEAT_TIMEOUT_MS,
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
@@ -47,7 +47,7 @@ export const actOptions: ActivityOptions = {
  */
 export const stopOptions: ActivityOptions = {
   startToCloseTimeout: '1m',
-  heartbeatTimeout: STEP_HEARTBEAT_TIMEOUT_MS,
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
@@ -63,7 +63,7 @@ export const leaveOptions: ActivityOptions = { ...stopOptions, scheduleToCloseTi
 export const machineOptions: ActivityOptions = {
   startToCloseTimeout: '10m',
   scheduleToCloseTimeout: '25m',
-  heartbeatTimeout: '10s',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '15s' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
@@ -71,7 +71,7 @@ export const machineOptions: ActivityOptions = {
 /** Deleting is repeated for as long as it takes: a machine that is forgotten keeps costing money. */
 export const destroyOptions: ActivityOptions = {
   startToCloseTimeout: '10m',
-  heartbeatTimeout: '10s',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '1m' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
@@ -84,6 +84,6 @@ export const destroyOptions: ActivityOptions = {
 export const reconcileOptions: ActivityOptions = {
   startToCloseTimeout: '5m',
   scheduleToCloseTimeout: '10m',
-  heartbeatTimeout: '10s',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '15s' },
 };

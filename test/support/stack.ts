@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createClient, type ClientOptions, type InnkeeperClient } from '../../src/client.js';
 import { openChildList } from '../../src/dev/child-list.js';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { pickFreePort } from '../../src/dev/ports.js';
 import { startProcess, type OnSpawn, type RunningProcess } from '../../src/dev/process.js';
 import { EmulatorAdmin } from './emulator-admin.js';
 import { waitFor } from './wait-for.js';
@@ -65,7 +66,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const children = openChildList(join(dataDir, 'children.json'));
   const onSpawn = children.add;
   const own = { dataDir, onSpawn, profile: options.profile ?? 'g2' };
-  let emulator = await startEmulatorProcess({ ...own, port: 0 });
+  let emulator = await startEmulatorProcess({ ...own, port: await pickFreePort() });
   const { ready } = emulator;
   const branch = openBranch({ ...options, emulator: ready, dataDir, onSpawn });
   async function stop(): Promise<void> {

@@ -9,7 +9,8 @@ import { surely, within } from '../surely.js';
 import { submit, toSubmission, untilOver, type Submission } from './submit.js';
 
 const ASLEEP_MS_MAX = 20_000;
-const DESTROYED_MS_MAX = 60_000;
+/** Several workers may die at it, each of which is noticed only by its heartbeat. */
+const DESTROYED_MS_MAX = 180_000;
 
 export async function liveThrough(context: RunContext, user: PlannedUser): Promise<void> {
   const canary = canaryOf(context.plan, user.userId);
