@@ -7,8 +7,6 @@ import { defineConfig } from 'vitest/config';
 
 const SERVER_TEST_MS = 60_000;
 const STARTERS = ['test/support/global-setup.ts'];
-/** They start and count processes of the whole machine, or keep both cores at work. */
-const ALONE = ['test/chaos/**/*.test.ts', 'test/e2e/{dev,story}.test.ts'];
 
 export default defineConfig({
   test: {
@@ -33,7 +31,7 @@ export default defineConfig({
           include: ['test/{store,contract,guest,emulator}/**/*.test.ts'],
           testTimeout: SERVER_TEST_MS,
           hookTimeout: SERVER_TEST_MS,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           pool: 'forks',
         },
@@ -44,7 +42,7 @@ export default defineConfig({
           include: ['test/{workflow,replay}/**/*.test.ts'],
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
           pool: 'forks',
         },
@@ -53,10 +51,9 @@ export default defineConfig({
         test: {
           name: 'stacks',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: ALONE,
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 3 },
           pool: 'forks',
         },
@@ -64,7 +61,7 @@ export default defineConfig({
       {
         test: {
           name: 'alone',
-          include: ALONE,
+          include: ['test/chaos/**/*.test.ts'],
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
           maxWorkers: 1,

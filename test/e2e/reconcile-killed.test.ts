@@ -53,8 +53,8 @@ describe('a worker that is killed', () => {
     'reconcileProvider/machines.destroy:after',
     'reconcileProvider/completion',
   ])('at %s: the stray is destroyed by one request', { timeout: CASE_MS }, async (point) => {
-    await say(stage.stack.client, { userId: 'somebody', turnId: point.replace('/', ' '), prompt: 'hello' });
-    await untilPhase(stage, 'somebody', 'ready');
+    await say(stage.stack.client, { userId: 'killed-somebody', turnId: point.replace('/', ' '), prompt: 'hello' });
+    await untilPhase(stage, 'killed-somebody', 'ready');
     const stray = await makeStray(stage);
     await reconciler.until('the stray', isAbout(stray, 'unknown_machine'));
     await waitFor('the grace period is over', async () => {

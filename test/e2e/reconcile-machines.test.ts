@@ -197,7 +197,7 @@ describe('a machine that is awake with no reason', () => {
 
   it('is not one whose idle time is not over, or whose turn is open', { timeout: CASE_MS }, async () => {
     const idle = await withMachine('idle', 600_000);
-    const busy = { userId: 'busy', turnId: 'turn', prompt: '$ touch ~/begun; sleep 4' };
+    const busy = { userId: 'awake-busy', turnId: 'turn', prompt: '$ touch ~/begun; sleep 4' };
     await stage.stack.client.createUser({ userId: busy.userId, idleMs: 100 });
     await stage.stack.client.submitTurn(busy);
     await untilPhase(stage, busy.userId, 'ready');

@@ -46,7 +46,7 @@ async function withMachine(userId: string, idleMs?: number): Promise<string> {
 
 describe('a machine that nobody knows', () => {
   it('is destroyed after the grace period where the account is ours alone', { timeout: CASE_MS }, async () => {
-    await withMachine('somebody');
+    await withMachine('stray-somebody');
     const stray = await makeStray(stage);
     const first = await reconciler.until('the stray', isAbout(stray, 'unknown_machine'));
     expect(first).toMatchObject({ action: 'wait', reason: 'grace_period', outcome: 'none', userId: null });
@@ -60,7 +60,7 @@ describe('a machine that nobody knows', () => {
     expect(rows).toMatchObject([{ action: 'destroy', outcome: 'done', isOver: true }]);
     expect(rows[0]?.timesSeen).toBeGreaterThan(1);
     // Nobody else's was touched.
-    expect(await stage.provider.machine(await stage.machineId('somebody'))).toMatchObject({ phase: 'running' });
+    expect(await stage.provider.machine(await stage.machineId('stray-somebody'))).toMatchObject({ phase: 'running' });
   });
 
   it('is only reported where the account is shared', { timeout: CASE_MS }, async () => {

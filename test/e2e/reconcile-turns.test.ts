@@ -75,7 +75,7 @@ describe.concurrent('a turn that was admitted', () => {
   });
 
   it('and refused stays refused: nobody is told of it', { timeout: CASE_MS }, async () => {
-    const userId = 'refused';
+    const userId = 'unheard-refused';
     const { client } = stage.stack;
     await say(client, { userId, turnId: 'taken', prompt: 'hello' });
     await expect(client.submitTurn({ userId, turnId: 'taken', prompt: 'other words' })).rejects.toMatchObject({
@@ -97,7 +97,7 @@ describe.concurrent('a turn that was admitted', () => {
 
 describe.concurrent('a running turn', () => {
   it('whose lane was terminated in mid command is taken up again, and ends once', { timeout: CASE_MS }, async () => {
-    const userId = 'terminated';
+    const userId = 'unheard-terminated';
     const prompt = '$ echo one >> ~/runs.txt; sleep 2; echo over\n$ echo two >> ~/runs.txt';
     await stage.stack.client.submitTurn({ userId, turnId: 'turn', prompt });
     await untilWritten(stage, userId, 'runs.txt');
@@ -131,7 +131,8 @@ describe.concurrent('a running turn', () => {
     });
     expect(reportedOf(await reconciler.run(), userId)).toEqual([]);
     expect(await endOf(stage.stack.client, { userId, turnId: 'turn' })).toMatchObject({ state: 'completed' });
-    expect(await reconciler.rows({ userId })).toEqual([]);
+    // While it waited, a reconcile of another case may have told its lane of it.
+    expect((await reconciler.rows({ userId })).filter(({ kind }) => kind !== 'signal_lost')).toEqual([]);
   });
 
   it('whose cancel went unheard is cancelled, with its command', { timeout: CASE_MS }, async () => {
