@@ -69,11 +69,14 @@ export interface Unknown {
   readonly causes: readonly FaultKind[];
 }
 
+/** No command of a plan ends by itself like this. */
+const CUT_SHORT = new Set(['unknown', 'interrupted', 'signalled', 'timed_out']);
+
 /** Calls whose outcome nobody knows or that were cut short, each with the faults that struck its guest or lane meanwhile. */
 export function findUnknown({ calls, journal, ledger }: Evidence): Unknown[] {
   const hits = ledger.filter((entry) => entry.kind === 'fault.hit' && entry['fault'] === 'runtime-wake-failed');
   return calls
-    .filter(({ outcome }) => outcome === 'unknown' || outcome === 'interrupted')
+    .filter(({ outcome }) => CUT_SHORT.has(outcome ?? ''))
     .map((call) => {
       const from = (call.submittedAtMs ?? 0) - CAUSE_MARGIN_MS;
       const until = (call.settledAtMs ?? Infinity) + CAUSE_MARGIN_MS;
@@ -99,7 +102,7 @@ export function checkUnknown(evidence: Evidence): Check {
     if (outcome === null && submittedAtMs !== null)
       violations.push(`${cmdId} of ${turnId} was submitted and has no outcome`);
   }
-  const promise = 'unknown is said where the guest or its lane was cut down, and only there';
+  const promise = 'unknown or cut short is said where the guest or its lane was cut down, and only there';
   return { name: 'P4', promise, looked: evidence.calls.length, violations };
 }
 

@@ -96,7 +96,7 @@ export function printReport(report: Report): string[] {
     const times = recovery === undefined ? '' : [recovery.p50Ms, recovery.p99Ms, recovery.maxMs].map(seconds).join('');
     lines.push(`${kind.padEnd(22)}${column(planned)}${column(struck)}${column(effective, 11)}${times}`);
   }
-  if (report.unknown.length > 0) lines.push('', 'unknown and interrupted:');
+  if (report.unknown.length > 0) lines.push('', 'unknown and cut short:');
   for (const { command, outcome, causes } of report.unknown) {
     lines.push(`  ${command.padEnd(20)} ${outcome.padEnd(30)} ${causes.join(', ')}`);
   }

@@ -87,6 +87,8 @@ describe('the checks', () => {
   it('see an unknown outcome that nothing explains', () => {
     const calls = [{ ...call, outcome: 'unknown', reason: 'runner_died' }];
     expect(checkUnknown(evidence({ calls })).violations).toHaveLength(1);
+    const killed = [{ ...call, outcome: 'signalled', exitCode: null }];
+    expect(checkUnknown(evidence({ calls: killed })).violations).toHaveLength(1);
     const strike: Strike = {
       fault: { id: 'f1', kind: 'guest-killed', aim: {} },
       ...{ userId: 'user-0', turnId, atMs: 500, untilMs: 500, isEffective: true },
