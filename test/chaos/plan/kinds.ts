@@ -36,7 +36,7 @@ const major = (weight: number, more: Partial<KindOfFault> = {}): KindOfFault =>
 const server = (weight: number, more: Partial<KindOfFault> = {}): KindOfFault => ({ scope: 'server', weight, ...more });
 
 const KINDS = {
-  'worker-killed': { scope: 'worker', weight: 90 },
+  'worker-killed': { scope: 'worker', weight: 76 },
   'worker-frozen': server(4),
   'temporal-killed': server(4),
   'postgres-killed': server(5),

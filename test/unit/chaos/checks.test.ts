@@ -8,7 +8,7 @@ import { checkTurns } from '../../chaos/checks/turns.js';
 import type { Strike } from '../../chaos/journal.js';
 import { expectAll } from '../../chaos/plan/expectation.js';
 import { makePlan } from '../../chaos/plan/plan.js';
-import { measureRecovery } from '../../chaos/report/recovery.js';
+import { checkRecovery, measureRecovery } from '../../chaos/report/recovery.js';
 
 const plan = makePlan({ seed: 'checks', turns: 1, faults: 1, users: 1, kinds: ['temporal-killed'] });
 const expected = expectAll(plan);
@@ -133,5 +133,11 @@ describe('the checks', () => {
     const of = evidence({ turns: [turn], events: [{ userId: 'user-0', atMs: 640 }] });
     expect(measureRecovery(of, [strike('f1', 500)])).toMatchObject([{ samples: 1, p50Ms: 140, maxMs: 140 }]);
     expect(measureRecovery(of, [strike('f1', 500), strike('f2', 550)])).toEqual([]);
+  });
+
+  it('take more than one late recovery in a hundred, and of a few more than one, for broken', () => {
+    const of = (samples: number, late: number) =>
+      checkRecovery([{ kind: 'temporal-killed', samples, late, p50Ms: 1, p99Ms: 1, maxMs: 30_000 }]).violations.length;
+    expect([of(12, 1), of(12, 2), of(300, 3), of(300, 4)]).toEqual([0, 1, 0, 1]);
   });
 });
