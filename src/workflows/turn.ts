@@ -207,9 +207,9 @@ export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: Tu
   /** Everything that ends a turn otherwise than by its last answer. */
   async function afterFailure(error: unknown): Promise<TurnEnd> {
     const code = codeOfEnd(error);
-    // A step that fails once its run is being cancelled is not tried again by anybody but the run that follows.
-    const isRunCancelled = reason === undefined && scope.consideredCancelled;
-    if (isRunCancelled || (reason === undefined && LEAVES_OPEN.has(code))) return { kind: 'left_open', code };
+    // What fails while the run is being cancelled, a killed worker's step for one, is tried again by the run that follows.
+    const isLeftOpen = scope.consideredCancelled || LEAVES_OPEN.has(code);
+    if (reason === undefined && isLeftOpen) return { kind: 'left_open', code };
     const as = reason === 'cancelled' ? 'cancelled' : 'interrupted';
     if (commands === 'acting') stopping ??= settle(as);
     const unsettled = (await stopping) ?? null;
