@@ -408,8 +408,9 @@ total=$TOTAL head=$HEADN tail=$TAILN hash=$HASH kept=$KEPT"
 find_mark() {
   local id=$1 mark=$'\n\036'"mark-$BASHPID-$RANDOM$RANDOM"$'\036' tries=0 files parts part offset
   printf '%s' "$mark" >>"/proc/$2/fd/0" || return
-  while ((tries++ < 40)); do
+  while ((tries++ < 500)); do
     set +f; files=("$JOURNAL/$id".out.*); set -f
+    [[ -e ${files[0]} ]] || { pause 0.02; continue; } # the capper has written nothing yet
     ((${#files[@]} > 2)) && files=("${files[@]: -2}")
     offset=$((10#${files[0]##*.} * SEGMENT_BYTES))
     mapfile -d '' -t parts < <(exec cat "${files[@]}" 2>/dev/null)

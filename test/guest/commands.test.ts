@@ -3,9 +3,10 @@
  * the runner or the commands after it, and its record is true. Method: real bash on a machine of plain processes.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { waitFor } from '../support/wait-for.js';
 import { AttachedMachine, CHANNELS, deadline } from './support/attached.js';
 import { command, finished, text } from './support/commands.js';
@@ -28,6 +29,22 @@ describe.each(CHANNELS)('commands by %s', (channel) => {
     expect(result.outputHash).toBe(createHash('sha256').update('out\nerr\n').digest('hex'));
     expect(result.startedAtMs).toBeGreaterThanOrEqual(before);
     expect(result.endedAtMs).toBeGreaterThanOrEqual(result.startedAtMs);
+  });
+
+  test('output is whole although what keeps it begins only after the command has ended', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'innkeeper-slow-'));
+    writeFileSync(join(folder, 'split'), '#!/bin/bash\nsleep 0.3\nexec /usr/bin/split "$@"\n', { mode: 0o755 });
+    vi.stubEnv('PATH', `${folder}:${process.env['PATH'] ?? ''}`);
+    const slow = new AttachedMachine(channel);
+    try {
+      const result = await slow.run('seq 400; exit 42');
+      expect(result.exitCode).toBe(42);
+      expect(result.text).toBe(`${Array.from({ length: 400 }, (_, index) => index + 1).join('\n')}\n`);
+    } finally {
+      await slow.dispose();
+      vi.unstubAllEnvs();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('directory, exported variables and exported functions carry over; plain variables do not', async () => {
