@@ -19,7 +19,7 @@ export interface KindOfFault {
   readonly weight: number;
   /** Ends processes of guests, so that an outcome may be unknown. */
   readonly breaksGuest?: true;
-  /** Ends a turn or its lane while a command runs, so that it may be told as interrupted. */
+  /** Ends a lane in mid turn, so that a command may be interrupted. */
   readonly breaksLane?: true;
   /** At most one of these a turn. */
   readonly isMajor?: true;
@@ -53,7 +53,7 @@ const KINDS = {
   'machine-deleted': major(6, { breaksGuest: true }),
   'machine-autosleep': major(6, { breaksGuest: true }),
   'disk-rolled-back': major(6, { breaksGuest: true }),
-  'turn-cancelled': major(12, { breaksLane: true }),
+  'turn-cancelled': major(12),
 
   'terminal-drop': turn('frames', 50),
   'frame-torn': turn('frames', 20),
