@@ -5,25 +5,33 @@
 import type { ActResult, StepInput } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { COMMAND_OUTPUT_HEAD_BYTES, COMMAND_OUTPUT_TAIL_BYTES } from '../contracts/limits.js';
-import type { GuestCommand } from '../guest/guest.js';
+import type { GuestAttachment, GuestCommand } from '../guest/guest.js';
 import { bodyHash, compileToolCall } from '../guest/tools.js';
-import { beginCall, storeSubmission, type BegunCall as AnyBegunCall } from '../store/calls.js';
-import { requireLaneTurn } from '../store/lane.js';
-import { withTransaction } from '../store/pool.js';
+import { beginCall, storeSubmission, type BegunCall } from '../store/calls.js';
 import { settleCall } from '../store/settle.js';
 import { activity, cancellationSignal, isCancelledByLane, laneRun, type ActivityLog } from './context.js';
 import type { HeldAttachment } from './guests.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
 import { onMachine, type AttachableRow, type OnMachineDeps } from './on-machine.js';
-import { isOnLostBoot, settlementOf, settlementOfReplaced, type Over, type Settlement } from './settlement.js';
+import {
+  isOnLostBoot,
+  isStopped,
+  settlementOf,
+  settlementOfReplaced,
+  type Over,
+  type Settlement,
+} from './settlement.js';
 
 export interface ActDeps extends OnMachineDeps {
   readonly keepAwake: KeepAwake;
   readonly log: ActivityLog;
 }
 
-type BegunCall = Extract<AnyBegunCall, { kind: 'begin' }>;
+type Begun = Extract<BegunCall, { kind: 'begin' }> & {
+  /** The attachment that the submission is stored with already. */
+  readonly storedFor: GuestAttachment | undefined;
+};
 export type ActInput = StepInput & { readonly index: number };
 type Report = (change: { outputBytes: number }) => void;
 
@@ -33,16 +41,10 @@ const STOP_MS_MAX = 25_000;
 export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult> {
   const { store, guests } = deps;
 
-  async function settle(input: ActInput, begun: BegunCall, settlement: Settlement): Promise<ActResult> {
+  async function settle(input: ActInput, begun: Begun, settlement: Settlement): Promise<ActResult> {
     const { turnKey, step, index } = input;
     const stored = await settleCall(store, { ...laneRun(), turnKey, step, index, try: begun.try, ...settlement });
     return { kind: 'settled', outcome: stored.outcome, exitCode: stored.exitCode };
-  }
-
-  /** The word for a command that somebody stopped: the person who chats, or whatever else ended the turn or its lane. */
-  async function stopWord(turnKey: string): Promise<'cancelled' | 'interrupted'> {
-    const { turn } = await withTransaction(store, (tx) => requireLaneTurn(tx, { ...laneRun(), turnKey }));
-    return turn.isCancelRequested ? 'cancelled' : 'interrupted';
   }
 
   /**
@@ -65,24 +67,25 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     }
   }
 
-  async function runOn(held: HeldAttachment, input: ActInput, begun: BegunCall, report: Report): Promise<ActResult> {
+  /** May run again in the same try, over another attachment: what was sent over a lost one is looked up, not repeated. */
+  async function runOn(held: HeldAttachment, input: ActInput, begun: Begun, report: Report): Promise<ActResult> {
     const { turnKey, step, index } = input;
-    const { generation } = held;
     const { identity, attachment } = held.guest;
-    const bootId = begun.submitted?.bootId ?? identity.bootId;
-    if (begun.submitted === null && !begun.isSubmissionStored) {
+    const { generation, bootId } = begun.submitted ?? { generation: held.generation, bootId: identity.bootId };
+    if (begun.storedFor !== held.guest) {
       const submission = { ...laneRun(), turnKey, step, index, try: begun.try, generation, bootId, attachment };
       if (!(await storeSubmission(store, submission))) return { kind: 'closed' };
     }
     const status = await follow(held, commandOf(begun), bootId, report);
-    const isStopped = status.kind === 'finished' ? status.result.stopped : status.reason === 'stopped_before_start';
-    const settled = await settle(input, begun, settlementOf(status, isStopped ? await stopWord(turnKey) : 'cancelled'));
+    // The lane that stops it says with which word: it settles what it has stopped.
+    if (isStopped(status) && isCancelledByLane()) throw cancellationSignal().reason;
+    const settled = await settle(input, begun, settlementOf(status, 'interrupted'));
     // Another boot than this attachment's answered: the next command asks the lane to enter the machine anew.
     if (isOnLostBoot(status)) void guests.drop(laneRun().workflowId);
     return settled;
   }
 
-  async function runOnce(input: ActInput, begun: BegunCall, report: Report): Promise<ActResult> {
+  async function runOnce(input: ActInput, begun: Begun, report: Report): Promise<ActResult> {
     const { machine, submitted } = begun;
     if (submitted !== null && submitted.generation !== machine?.generation) {
       return settle(input, begun, settlementOfReplaced());
@@ -91,22 +94,26 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
       throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
     }
     const row: AttachableRow = { ...machine, machineId: machine.machineId };
+    const { turnKey, step, index } = input;
+    const forTry = { turnKey, step, index, try: begun.try };
     return deps.keepAwake.during(
       laneRun().workflowId,
       () => row.machineId,
-      () => onMachine(deps, row, { boot: 'known' }, (held) => runOn(held, input, begun, report)),
+      () => onMachine(deps, row, { boot: 'known', forTry }, (held) => runOn(held, input, begun, report)),
     );
   }
 
   /** Where this worker holds an attachment to the machine's boot, the submission is stored as the try begins. */
-  async function begin({ turnKey, step, index }: ActInput): Promise<AnyBegunCall> {
+  async function begin({ turnKey, step, index }: ActInput): Promise<Begun | Exclude<BegunCall, { kind: 'begin' }>> {
     const run = laneRun();
     const warm = guests.peek(run.workflowId);
     const boot =
       warm === undefined
         ? null
         : { generation: warm.generation, bootId: warm.guest.identity.bootId, attachment: warm.guest.attachment };
-    return beginCall(store, { ...run, turnKey, step, index, boot });
+    const begun = await beginCall(store, { ...run, turnKey, step, index, boot });
+    if (begun.kind !== 'begin') return begun;
+    return { ...begun, storedFor: begun.isSubmissionStored ? warm?.guest : undefined };
   }
 
   return (input) =>
@@ -118,7 +125,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     );
 }
 
-function commandOf(begun: BegunCall): GuestCommand {
+function commandOf(begun: Begun): GuestCommand {
   const { cmdId, tool, argumentsJson } = begun.call;
   const compiled = compileToolCall(tool, argumentsJson);
   // `think` stores what does not compile as settled, so this is a defect, or a release that takes less than the one before.

@@ -1,7 +1,7 @@
 /** Working on a lane's machine. A sleeper is never woken by attaching to it: the lane has to know, and wakes it. */
 import { InnkeeperError } from '../contracts/errors.js';
 import type { MachineProvider } from '../machines/provider.js';
-import { nextAttachment } from '../store/calls.js';
+import { nextAttachment, type CallTry } from '../store/calls.js';
 import type { MachineRow } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
 import { cancellationSignal, laneRun } from './context.js';
@@ -17,15 +17,25 @@ export interface OnMachineDeps {
 
 export type AttachableRow = MachineRow & { readonly machineId: string };
 
+export interface OnMachineOptions {
+  /** Only where it still runs the boot that the ledger knows (what was installed since is there, its sleep is metered), or on any. */
+  readonly boot: 'known' | 'any';
+  /** The attempt that this is for: once there is a newer one, it attaches no more. */
+  readonly forTry?: CallTry;
+}
+
+/** Times that a lost terminal is opened again at once; after that, at the pace of the activity's retries. */
+const REATTACHMENTS_MAX = 2;
+
 /**
- * Calls `work` with this worker's attachment to the machine. `boot`: only where it still runs the boot that the ledger knows
- * (what was installed since is there, its sleep is metered), or on any.
- * @throws what `work` throws; MACHINE_ASLEEP, MACHINE_LOST, GUEST_UNREACHABLE
+ * Calls `work` with this worker's attachment to the machine, and again with another one where its channel was lost on the way: a
+ * retry of the activity would do the same, about a second later.
+ * @throws what `work` throws; MACHINE_ASLEEP, MACHINE_LOST, GUEST_UNREACHABLE, STALE_TRY
  */
 export async function onMachine<T>(
   { store, machines, guests }: OnMachineDeps,
   row: AttachableRow,
-  { boot }: { readonly boot: 'known' | 'any' },
+  { boot, forTry }: OnMachineOptions,
   work: (held: HeldAttachment) => Promise<T>,
 ): Promise<T> {
   const run = laneRun();
@@ -37,12 +47,22 @@ export async function onMachine<T>(
     const found = await machines.find(machineId, { signal });
     if (isGone(found)) throw new InnkeeperError('MACHINE_LOST', 'The provider has lost the machine.');
     if (found.phase !== 'running') throw new InnkeeperError('MACHINE_ASLEEP', 'The machine is not awake.');
-    return (await nextAttachment(store, run)).attachment;
+    return (await nextAttachment(store, laneRun(), forTry)).attachment;
   }
 
-  try {
-    return await guests.use(run.workflowId, target, { nextNumber, signal: cancellationSignal() }, work);
-  } catch (error) {
-    throw toGuestError(error);
+  for (let losses = 0; ; losses += 1) {
+    let wasLost = false;
+    try {
+      return await guests.use(run.workflowId, target, { nextNumber, signal: cancellationSignal() }, async (held) => {
+        try {
+          return await work(held);
+        } finally {
+          wasLost = held.guest.isBroken;
+        }
+      });
+    } catch (error) {
+      const isLoss = wasLost && InnkeeperError.is(error) && error.code === 'GUEST_UNREACHABLE';
+      if (!isLoss || losses === REATTACHMENTS_MAX) throw toGuestError(error);
+    }
   }
 }

@@ -1,5 +1,5 @@
 /** Journal -> record: what Postgres stores of a command that is over (pure). */
-import type { CallOutcome } from '../contracts/activities.js';
+import type { CallOutcome, StopWord } from '../contracts/activities.js';
 import type { CommandOutput, CommandStatus } from '../guest/guest.js';
 import { renderStatus } from '../guest/tools.js';
 import type { CallResultFields } from '../store/settle.js';
@@ -23,8 +23,13 @@ export function settlementOfReplaced(): Settlement {
   return { outcome: 'unknown', reason: 'machine_replaced', result: { outputBytes: 0 }, shown: REPLACED_WORDS };
 }
 
-/** `stoppedAs`: the word for a command that was stopped by us. */
-export function settlementOf(status: Over, stoppedAs: 'cancelled' | 'interrupted'): Settlement {
+/** True for a command that ended by a stop of ours, or that a stop kept from beginning. */
+export function isStopped(status: Over): boolean {
+  return status.kind === 'finished' ? status.result.stopped : status.reason === 'stopped_before_start';
+}
+
+/** `stoppedAs`: the word for a command that was stopped by us, where none was stored before. */
+export function settlementOf(status: Over, stoppedAs: StopWord): Settlement {
   const shown = renderStatus(status);
   if (status.kind === 'void') {
     const { reason, output } = status;
@@ -52,7 +57,7 @@ function fieldsOf({ totalBytes, head, tail }: CommandOutput): CallResultFields {
 
 function outcomeOf(
   result: { timedOut: boolean; stopped: boolean; exitCode: number | undefined },
-  stoppedAs: 'cancelled' | 'interrupted',
+  stoppedAs: StopWord,
 ): CallOutcome {
   if (result.stopped) return stoppedAs;
   if (result.timedOut) return 'timed_out';

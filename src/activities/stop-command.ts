@@ -2,8 +2,8 @@
  * The activity `stopCommand`: makes sure that no submitted command of a turn runs or can ever start, and records it. Used for a
  * cancel, and for a turn that an earlier lane left behind. Works when the command's own worker is dead.
  */
-import type { TurnActivities } from '../contracts/activities.js';
-import { unsettledCalls, type UnsettledCall } from '../store/calls.js';
+import type { StopWord, TurnActivities } from '../contracts/activities.js';
+import { callsToStop, type UnsettledCall } from '../store/calls.js';
 import { adoptTurn } from '../store/next-turn.js';
 import { withTransaction } from '../store/pool.js';
 import { settleCall } from '../store/settle.js';
@@ -21,7 +21,7 @@ export interface StopDeps extends OnMachineDeps {
 export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand'] {
   const { store } = deps;
 
-  async function stop(call: UnsettledCall, as: 'cancelled' | 'interrupted'): Promise<Settlement> {
+  async function stop(call: UnsettledCall, as: StopWord): Promise<Settlement> {
     const row = await machineOfLane(store);
     // The machine that it ran on is no more: nothing can run there.
     if (row === undefined || row.machineId === null || row.generation !== call.submitted.generation) {
@@ -35,7 +35,7 @@ export function createStopCommand(deps: StopDeps): TurnActivities['stopCommand']
   return ({ turnKey, as }) =>
     activity(deps.log, () =>
       withHeartbeat({ phase: 'stop', step: 0 }, async (report) => {
-        const calls = await unsettledCalls(store, { turnKey });
+        const calls = await callsToStop(store, { ...laneRun(), turnKey, as });
         for (const call of calls) {
           const { step, index } = call;
           report({ step });

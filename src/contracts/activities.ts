@@ -98,7 +98,12 @@ export interface ClosedTurn {
   readonly isQueueEmpty?: true;
 }
 
-export type CallOutcome = 'exited' | 'signalled' | 'timed_out' | 'cancelled' | 'interrupted' | 'unknown' | 'invalid';
+/**
+ * What a command that the lane stops ends as: `cancelled` where the turn's own end stops it, `interrupted` where the turn goes on
+ * in a later run, or failed.
+ */
+export type StopWord = 'cancelled' | 'interrupted';
+export type CallOutcome = 'exited' | 'signalled' | 'timed_out' | StopWord | 'unknown' | 'invalid';
 
 export type ActResult =
   | { readonly kind: 'settled'; readonly outcome: CallOutcome; readonly exitCode: number | null }
@@ -118,7 +123,7 @@ export interface TurnActivities {
   /** One tool call. */
   act(input: StepInput & { readonly index: number }): Promise<ActResult>;
   /** Stops every submitted command of the turn that has no outcome, confirms it, and records `as`. */
-  stopCommand(input: TurnRef & { readonly as: 'cancelled' | 'interrupted' }): Promise<{ readonly stopped: number }>;
+  stopCommand(input: TurnRef & { readonly as: StopWord }): Promise<{ readonly stopped: number }>;
   /** For failure and cancellation; the first close wins. */
   closeTurn(
     input: TurnRef & {

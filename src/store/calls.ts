@@ -2,7 +2,8 @@
  * Tool calls: a try is numbered before anything is done, a submission is stored before anything is sent, and the first outcome
  * stays. With no row updated the caller sends nothing.
  */
-import type { CallOutcome } from '../contracts/activities.js';
+import type { CallOutcome, StopWord } from '../contracts/activities.js';
+import { InnkeeperError } from '../contracts/errors.js';
 import { appendEvent } from './events.js';
 import { requireAdopted, requireLane, requireLaneTurn, type LaneRun } from './lane.js';
 import { getMachine, type MachineRow } from './machines.js';
@@ -172,10 +173,19 @@ function toSubmission(row: {
   return generation === null || bootId === null ? null : { generation, bootId };
 }
 
+const UNSETTLED = 'turn_key = $1::bigint and submitted_at is not null and outcome is null';
+const UNSETTLED_COLUMNS = 'step, index, cmd_id, tool, submitted_generation, submitted_boot_id';
+
 const selectUnsettled = statement(
   'select_unsettled_calls',
-  `select step, index, cmd_id, tool, submitted_generation, submitted_boot_id
-   from tool_calls where turn_key = $1::bigint and submitted_at is not null and outcome is null order by step, index`,
+  `select ${UNSETTLED_COLUMNS} from tool_calls where ${UNSETTLED} order by step, index`,
+);
+const markStopped = statement(
+  'mark_stopped_calls',
+  `with marked as (
+     update tool_calls set stopped_as = coalesce(stopped_as, $2) where ${UNSETTLED} returning ${UNSETTLED_COLUMNS}
+   )
+   select * from marked order by step, index`,
 );
 
 export interface UnsettledCall {
@@ -186,44 +196,85 @@ export interface UnsettledCall {
   readonly submitted: Submission;
 }
 
+interface UnsettledRow {
+  step: number;
+  index: number;
+  cmd_id: string;
+  tool: string;
+  submitted_generation: number;
+  submitted_boot_id: string;
+}
+
 /** The turn's commands that were submitted and have no outcome. */
 export async function unsettledCalls(
   store: Queryable,
   { turnKey }: { readonly turnKey: string },
 ): Promise<UnsettledCall[]> {
-  const { rows } = await store.query<{
-    step: number;
-    index: number;
-    cmd_id: string;
-    tool: string;
-    submitted_generation: number;
-    submitted_boot_id: string;
-  }>(selectUnsettled, [turnKey]);
-  return rows.map((row) => ({
+  const { rows } = await store.query<UnsettledRow>(selectUnsettled, [turnKey]);
+  return rows.map(toUnsettled);
+}
+
+/**
+ * As unsettledCalls, for whoever is about to stop them: each now carries `as`, the word that its outcome is told with if the stop
+ * is what ends it, whoever hears of the end first. The first word stays.
+ * @throws InnkeeperError STALE_LANE, TURN_UNKNOWN
+ */
+export function callsToStop(
+  store: Store,
+  { turnKey, as, ...run }: LaneRun & { readonly turnKey: string; readonly as: StopWord },
+): Promise<UnsettledCall[]> {
+  return withTransaction(store, async (tx) => {
+    await requireLaneTurn(tx, { ...run, turnKey });
+    const { rows } = await tx.query<UnsettledRow>(markStopped, [turnKey, as]);
+    return rows.map(toUnsettled);
+  });
+}
+
+function toUnsettled(row: UnsettledRow): UnsettledCall {
+  return {
     step: row.step,
     index: row.index,
     cmdId: row.cmd_id,
     tool: row.tool,
     submitted: { generation: row.submitted_generation, bootId: row.submitted_boot_id },
-  }));
+  };
 }
 
 const takeAttachment = statement(
   'take_attachment',
   'update users set attachment = attachment + 1 where user_id = $1 returning attachment',
 );
+const selectOpenTry = statement(
+  'select_open_try',
+  `select from tool_calls
+   where turn_key = $1::bigint and step = $2 and index = $3 and try = $4 and outcome is null and stopped_as is null`,
+);
 
-/** The number of the user's next attachment, with the machine to attach to. @throws InnkeeperError STALE_LANE, USER_UNKNOWN */
+/** One attempt at a call. */
+export interface CallTry extends CallKey {
+  readonly try: number;
+}
+
+/**
+ * The number of the user's next attachment, with the machine to attach to. `forTry`: only while that is the newest try of a call
+ * that has no outcome and is not being stopped, since a higher number fences out whoever is attached.
+ * @throws InnkeeperError STALE_LANE, STALE_TRY, USER_UNKNOWN
+ */
 export function nextAttachment(
   store: Store,
   run: LaneRun,
+  forTry?: CallTry,
 ): Promise<{ userId: string; attachment: number; machine: MachineRow | undefined }> {
   return withTransaction(store, async (tx) => {
     const user = await requireLane(tx, run);
-    const [taken, machine] = await Promise.all([
+    const [taken, machine, open] = await Promise.all([
       tx.query<{ attachment: number }>(takeAttachment, [user.userId]),
       getMachine(tx, user),
+      forTry && tx.query(selectOpenTry, [forTry.turnKey, forTry.step, forTry.index, forTry.try]),
     ]);
+    if (open?.rowCount === 0) {
+      throw new InnkeeperError('STALE_TRY', 'A newer attempt of the call owns it, or the lane is stopping it.');
+    }
     return { userId: user.userId, attachment: one(taken).attachment, machine };
   });
 }

@@ -53,8 +53,10 @@ const settle = statement(
   `with known as (
      select outcome, exit_code, cmd_id, tool from tool_calls where turn_key = $1::bigint and step = $2 and index = $3
    ), settled as (
-     update tool_calls set outcome = $5, reason = $6, exit_code = $7, signal = $8, output_bytes = $9, output_head = $10,
-       output_tail = $11, output_hash = $12, guest_started_at = $13, guest_ended_at = $14, shown = $15,
+     update tool_calls set
+       outcome = case when $5 in ('cancelled', 'interrupted') then coalesce(stopped_as, $5) else $5 end,
+       reason = $6, exit_code = $7, signal = $8, output_bytes = $9, output_head = $10, output_tail = $11,
+       output_hash = $12, guest_started_at = $13, guest_ended_at = $14, shown = $15,
        settled_at = clock_timestamp()
      where turn_key = $1::bigint and step = $2 and index = $3 and outcome is null and ($4::integer is null or try = $4)
      returning outcome, exit_code
@@ -65,7 +67,8 @@ const settle = statement(
 );
 
 /**
- * Stores how a call ended; also where the turn is over by then, since it is what happened.
+ * Stores how a call ended; also where the turn is over by then, since it is what happened. One that a stop ended is told with the
+ * word that was stored before the stop was sent, where there is one.
  * @throws InnkeeperError STALE_LANE, STALE_TRY, TURN_UNKNOWN
  */
 export function settleCall(store: Store, options: SettleCallOptions): Promise<SettledCall> {

@@ -5,6 +5,7 @@ import type {
   MachineActivities,
   OpenTurn,
   SleepResult,
+  StopWord,
   ThinkResult,
   TurnActivities,
 } from '../contracts/activities.js';
@@ -36,7 +37,7 @@ export function act(turn: OpenTurn, call: { step: number; index: number; tool: s
 }
 export function stopCommand(
   turn: OpenTurn,
-  as: 'cancelled' | 'interrupted',
+  as: StopWord,
   options: ActivityOptions = stopOptions,
 ): Promise<{ stopped: number }> {
   const summary = `turn ${turn.position} · stop its commands`;

@@ -3,7 +3,7 @@
  * so a turn may be suspended between two steps and taken up by the lane's next run.
  */
 import { CancellationScope } from '@temporalio/workflow';
-import type { CallRef, ClosedTurn, LaneSettings, OpenTurn, ThinkResult } from '../contracts/activities.js';
+import type { CallRef, ClosedTurn, LaneSettings, OpenTurn, StopWord, ThinkResult } from '../contracts/activities.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { codeOf } from './failures.js';
 import type { Ensured, LaneMachine } from './machine.js';
@@ -117,7 +117,7 @@ export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: Tu
   }
 
   /** Stops whatever was submitted and has no outcome; a machine that is gone or booted anew is proof enough. */
-  async function stopCommands(as: 'cancelled' | 'interrupted'): Promise<void> {
+  async function stopCommands(as: StopWord): Promise<void> {
     const generation = host.generation();
     try {
       // The direct way first: it reaches a running command soonest.
@@ -129,7 +129,7 @@ export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: Tu
   }
 
   /** As stopCommands; answers with what it failed. Repeats have been made by then: the turn is closed all the same. */
-  async function settle(as: 'cancelled' | 'interrupted'): Promise<ErrorCode | null> {
+  async function settle(as: StopWord): Promise<ErrorCode | null> {
     try {
       await CancellationScope.nonCancellable(() => stopCommands(as));
       return null;
@@ -197,7 +197,7 @@ export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: Tu
   }
 
   /** As `close`, once more stopping what a worker that was late, or has died since, had sent behind the first stop's back. */
-  async function closeSettled(end: Closing, as: 'cancelled' | 'interrupted'): Promise<TurnEnd> {
+  async function closeSettled(end: Closing, as: StopWord): Promise<TurnEnd> {
     const { isUnsettled } = await closeTurn({ ...end, onlySettled: true });
     if (isUnsettled !== true) return { kind: 'closed', ...end };
     const unsettled = await settle(as);
@@ -210,7 +210,7 @@ export function startTurn(turn: OpenTurn & { readonly isOpen?: false }, host: Tu
     // What fails while the run is being cancelled, a killed worker's step for one, is tried again by the run that follows.
     const isLeftOpen = scope.consideredCancelled || LEAVES_OPEN.has(code);
     if (reason === undefined && isLeftOpen) return { kind: 'left_open', code };
-    const as = reason === 'cancelled' ? 'cancelled' : 'interrupted';
+    const as = reason === undefined ? 'interrupted' : 'cancelled';
     if (commands === 'acting') stopping ??= settle(as);
     const unsettled = (await stopping) ?? null;
     if (unsettled !== null && LEAVES_OPEN.has(unsettled)) return { kind: 'left_open', code: unsettled };

@@ -8,6 +8,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { waitFor } from '../support/wait-for.js';
 import { say, untilPhase, untilWritten } from './support/actions.js';
+import { attemptsOf, openLanes } from './support/lane-handle.js';
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
 import { accepted, makeTrouble, mostAlive, ofMachine, sleepNow, unstruck, type Fault } from './support/trouble.js';
 
@@ -307,6 +308,26 @@ describe.concurrent('a terminal that is cut', () => {
       expect(call).toMatchObject({ outcome: 'exited', exitCode: 0 });
       const journalled = (await stage.journal(userId)).find(({ cmdId }) => cmdId === call?.cmdId);
       expect(journalled).toMatchObject({ starts: 1, exitCode: 0, outputHash: call?.outputHash });
+    }
+  });
+});
+
+describe('a terminal that is cut in mid command', () => {
+  it('is opened again by the same attempt, which then finds the command', async () => {
+    const userId = newUser();
+    await expectOneRun(userId, 'first.txt');
+    await sleepNow(stage, userId);
+    await makeTrouble(stage, { kind: 'terminal-drop', closeCode: 1006, at: 'after', afterBytes: 1_000 }, userId);
+    const result = await tell(userId, '$ echo run >> ~/cut.txt; seq 1000; sleep 0.5; seq 1000');
+    expect(result, stage.stack.workerLog()).toMatchObject({ state: 'completed', toolCalls: 1 });
+    expect(await unstruck(stage, userId)).toEqual([]);
+    expect(await stage.lines(userId, 'cut.txt')).toEqual(['run']);
+    const lanes = await openLanes(stage.temporalAddress);
+    try {
+      const attempts = await attemptsOf(lanes.of(userId), 'act');
+      expect(attempts).toEqual(attempts.map(() => 1));
+    } finally {
+      await lanes.close();
     }
   });
 });

@@ -7,6 +7,7 @@ import { callsOf, isAccepted } from '../../src/story/record/provider-record.js';
 import { processesOf } from '../../src/story/record/secret-search.js';
 import { waitFor } from '../support/wait-for.js';
 import { endOf, say, untilPhase, untilWritten } from './support/actions.js';
+import { openLanes } from './support/lane-handle.js';
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
 
 let stage: Stage;
@@ -104,6 +105,19 @@ describe('a cancel in mid command', () => {
 
     expect(await endOf(client, { userId, turnId: 'next' })).toMatchObject({ state: 'completed' });
     expect(await stage.lines(userId, 'runs.txt')).toEqual(['up', 'next']);
+  });
+
+  it('that comes by signal alone has the command told as cancelled', async () => {
+    const userId = 'signaller';
+    const { client } = stage.stack;
+    await client.submitTurn({ userId, turnId: 'long', prompt: '$ echo up >> ~/runs.txt; sleep 600' });
+    await untilWritten(stage, userId, 'runs.txt');
+    const lanes = await openLanes(stage.temporalAddress);
+    await lanes.of(userId).signal('cancelTurn', { turnId: 'long' });
+    await lanes.close();
+    expect(await endOf(client, { userId, turnId: 'long' })).toMatchObject({ state: 'cancelled' });
+    expect(await stage.database.calls({ userId, turnId: 'long' })).toMatchObject([{ outcome: 'cancelled' }]);
+    expect(await stage.journal(userId)).toMatchObject([{ starts: 1, endedAtMs: expect.any(Number) as number }]);
   });
 
   it('of a waiting turn leaves the running one alone', async () => {

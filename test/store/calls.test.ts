@@ -1,7 +1,7 @@
 /** Goal: a submission is stored before anything is sent, and the first outcome stays. Method: tries that overlap, on real Postgres. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requestCancel } from '../../src/store/admission.js';
-import { beginCall, nextAttachment, storeSubmission, unsettledCalls } from '../../src/store/calls.js';
+import { beginCall, callsToStop, nextAttachment, storeSubmission, unsettledCalls } from '../../src/store/calls.js';
 import { readEvents } from '../../src/store/events.js';
 import { buryMachine } from '../../src/store/machines.js';
 import { settleCall, type SettleCallOptions } from '../../src/store/settle.js';
@@ -175,6 +175,46 @@ describe('settleCall', () => {
   });
 });
 
+describe('callsToStop', () => {
+  const stopped = { outcome: 'interrupted', result: {}, shown: 'stopped' } as const;
+
+  it('gives a command that a stop ended the word of whoever stops it, whoever brings the outcome', async () => {
+    for (const as of ['cancelled', 'interrupted'] as const) {
+      const prepared = await prepare(`stopped-${as}`);
+      const { lane, key, boot } = prepared;
+      await beginCall(test.store, { ...lane, ...key, boot });
+      expect(await callsToStop(test.store, { ...lane, ...key, as })).toEqual([
+        { step: 0, index: 0, cmdId: `${key.turnKey}-0-0`, tool: 'bash', submitted: boot },
+      ]);
+      expect(await settle(prepared, { try: 1, ...stopped })).toMatchObject({ outcome: as, isFirst: true });
+      expect(await callsToStop(test.store, { ...lane, ...key, as })).toEqual([]);
+    }
+  });
+
+  it('keeps the first word, and leaves an end of its own alone', async () => {
+    const twice = await prepare('stopped-twice');
+    await beginCall(test.store, { ...twice.lane, ...twice.key, boot: twice.boot });
+    for (const as of ['cancelled', 'interrupted'] as const) {
+      await callsToStop(test.store, { ...twice.lane, ...twice.key, as });
+    }
+    expect(await settle(twice, { try: null, ...stopped })).toMatchObject({ outcome: 'cancelled' });
+
+    const own = await prepare('stopped-late');
+    await beginCall(test.store, { ...own.lane, ...own.key, boot: own.boot });
+    await callsToStop(test.store, { ...own.lane, ...own.key, as: 'cancelled' });
+    expect(await settle(own, { try: 1 })).toMatchObject({ outcome: 'exited', exitCode: 3 });
+  });
+
+  it('is for the run that owns the lane', async () => {
+    const { lane, key, boot } = await prepare('stopped-stale');
+    await beginCall(test.store, { ...lane, ...key, boot });
+    await openLane(test.store, 'stopped-stale', 'run-2').open();
+    await expect(callsToStop(test.store, { ...lane, ...key, as: 'cancelled' })).rejects.toMatchObject({
+      code: 'STALE_LANE',
+    });
+  });
+});
+
 describe('nextAttachment', () => {
   it('grows with every call and belongs to the lane’s owner', async () => {
     const { lane } = await prepare('attach');
@@ -183,5 +223,17 @@ describe('nextAttachment', () => {
     expect(numbers[0]).toMatchObject({ userId: 'attach', machine: { machineId: 'm-attach-1' } });
     await openLane(test.store, 'attach', 'run-2').open();
     await expect(nextAttachment(test.store, lane)).rejects.toMatchObject({ code: 'STALE_LANE' });
+  });
+
+  it('is not given to a try that has a successor, nor to one whose command is being stopped', async () => {
+    const { lane, key, boot } = await prepare('attach-try');
+    await beginCall(test.store, { ...lane, ...key, boot });
+    expect(await nextAttachment(test.store, lane, { ...key, try: 1 })).toMatchObject({ attachment: 1 });
+    await beginCall(test.store, { ...lane, ...key, boot });
+    await expect(nextAttachment(test.store, lane, { ...key, try: 1 })).rejects.toMatchObject({ code: 'STALE_TRY' });
+    expect(await nextAttachment(test.store, lane, { ...key, try: 2 })).toMatchObject({ attachment: 2 });
+    await callsToStop(test.store, { ...lane, ...key, as: 'cancelled' });
+    await expect(nextAttachment(test.store, lane, { ...key, try: 2 })).rejects.toMatchObject({ code: 'STALE_TRY' });
+    expect(await nextAttachment(test.store, lane)).toMatchObject({ attachment: 3 });
   });
 });

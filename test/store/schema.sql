@@ -153,9 +153,11 @@ create table tool_calls (
   guest_started_at timestamp with time zone,
   guest_ended_at timestamp with time zone,
   settled_at timestamp with time zone,
+  stopped_as text,
   constraint tool_calls_cmd_id_key UNIQUE (cmd_id),
   constraint tool_calls_outcome_check CHECK ((outcome = ANY (ARRAY['exited'::text, 'signalled'::text, 'timed_out'::text, 'cancelled'::text, 'interrupted'::text, 'unknown'::text, 'invalid'::text]))),
   constraint tool_calls_pkey PRIMARY KEY (turn_key, step, index),
+  constraint tool_calls_stopped_as_check CHECK ((stopped_as = ANY (ARRAY['cancelled'::text, 'interrupted'::text]))),
   constraint tool_calls_turn_key_fkey FOREIGN KEY (turn_key) REFERENCES turns(turn_key),
   constraint tool_calls_turn_key_step_fkey FOREIGN KEY (turn_key, step) REFERENCES steps(turn_key, step)
 );

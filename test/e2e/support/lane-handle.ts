@@ -25,3 +25,15 @@ export async function openLanes(address: string): Promise<Lanes> {
     close: () => connection.close(),
   };
 }
+
+/** How many attempts each activity of this name took, in order, by the current run's history. */
+export async function attemptsOf(lane: WorkflowHandle, activityType: string): Promise<number[]> {
+  const events = (await lane.fetchHistory()).events ?? [];
+  const scheduled = new Set<string>();
+  for (const { eventId, activityTaskScheduledEventAttributes: attributes } of events) {
+    if (attributes?.activityType?.name === activityType) scheduled.add(String(eventId));
+  }
+  return events.flatMap(({ activityTaskStartedEventAttributes: started }) =>
+    started && scheduled.has(String(started.scheduledEventId)) ? [started.attempt ?? 0] : [],
+  );
+}
