@@ -83,15 +83,16 @@ export async function startFleet(of: {
     }
   }
 
+  let watchdogDeaths = 0;
+
   function noteDeath(worker: RunningProcess): void {
     const death = findDeath(stack, worker.pid);
     const fault = [...left].find(({ aim }) => aim.point === death?.diesAt.point);
-    if (death === undefined && worker.logTail().includes(WATCHDOG_DEATH)) {
+    if (death === undefined && readLog(stack).split(WATCHDOG_DEATH).length - 1 > watchdogDeaths) {
+      watchdogDeaths += 1;
       return journal.remark('a worker that could not run for seconds was ended by the watchdog of the SDK');
     }
-    if (death === undefined) {
-      return journal.complain(`a worker ended by itself: ${worker.logTail().slice(-500)}`);
-    }
+    if (death === undefined) return journal.complain(`a worker ended by itself: ${worker.logTail()}`);
     if (fault === undefined) return; // Reached a second time before it was taken back.
     left.delete(fault);
     arm();
@@ -125,9 +126,15 @@ export async function startFleet(of: {
   };
 }
 
+/** All workers write to one log, each in the middle of what another says. */
+function readLog(stack: Rig['stack']): string {
+  return readFileSync(join(stack.dataDir, `${stack.taskQueue}.log`), 'utf8');
+}
+
 /** What the worker wrote before it killed itself. */
 function findDeath(stack: Rig['stack'], pid: number): Death | undefined {
-  const log = readFileSync(join(stack.dataDir, `${stack.taskQueue}.log`), 'utf8');
-  const line = log.split('\n').findLast((text) => text.startsWith('{"diesAt"') && text.includes(`"pid":${pid},`));
+  const line = readLog(stack)
+    .split('\n')
+    .findLast((text) => text.startsWith('{"diesAt"') && text.includes(`"pid":${pid},`));
   return line === undefined ? undefined : (JSON.parse(line) as Death);
 }
