@@ -1,7 +1,7 @@
 /**
- * Five groups, one after the other: what needs nothing; what needs servers but shares them well; lanes over scripted activities, and
- * whole stacks, which mostly wait; and what wants the machine to itself. Postgres and Temporal start with the first test that asks
- * for them (test/support/global-setup.ts).
+ * Four groups, one after the other: what needs nothing; what needs servers but shares them well; lanes over scripted activities; and
+ * whole stacks, which mostly wait. Postgres and Temporal start with the first test that asks for them
+ * (test/support/global-setup.ts).
  */
 import { defineConfig } from 'vitest/config';
 
@@ -18,6 +18,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
+          // They leave nothing behind, and half of their time went into loading the same modules for each file.
+          isolate: false,
           testTimeout: 20_000,
           hookTimeout: 20_000,
           maxWorkers: 2,
@@ -50,23 +52,11 @@ export default defineConfig({
       {
         test: {
           name: 'stacks',
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/{e2e,chaos}/**/*.test.ts'],
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
           maxWorkers: 3,
           sequence: { groupOrder: 3 },
-          pool: 'forks',
-        },
-      },
-      {
-        test: {
-          name: 'alone',
-          include: ['test/chaos/**/*.test.ts'],
-          testTimeout: 3 * SERVER_TEST_MS,
-          hookTimeout: 3 * SERVER_TEST_MS,
-          maxWorkers: 1,
-          fileParallelism: false,
-          sequence: { groupOrder: 4 },
           pool: 'forks',
         },
       },

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The `innkeeper` command: knows its commands and how they fail; each lives in src/cli/. */
+/**
+ * The `innkeeper` command: knows its commands and how they fail; each lives in src/cli/. What only one of them needs, Temporal's SDK
+ * above all, is loaded when that one runs: loading all of it takes a second.
+ */
 import { Command } from 'commander';
 import { addChat } from './cli/chat.js';
 import { addDev } from './cli/dev.js';

@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createClient, type InnkeeperClient } from '../client.js';
+import type { InnkeeperClient } from '../client.js';
 import { currentEnvironment, loadClientConfig, type ClientConfig, type Environment } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { createPool, type Store } from '../store/pool.js';
-import { RUN_FILE } from '../dev/stack.js';
-import { toConnectionOptions } from '../worker/temporal-connection.js';
+import { RUN_FILE } from '../dev/paths.js';
+import { toConnectionOptions } from '../worker/connection-options.js';
 
 /** Where `innkeeper dev` keeps its state unless told otherwise. */
 export const DATA_DIR_DEFAULT = '.data';
@@ -43,6 +43,7 @@ export function nothingRuns({ data }: DeploymentOptions): string {
 
 /** Opens a client for the time of `work`. */
 export async function withClient<T>(config: ClientConfig, work: (client: InnkeeperClient) => Promise<T>): Promise<T> {
+  const { createClient } = await import('../client.js');
   const { address, namespace, taskQueue } = config.temporal;
   const { apiKey, tls } = toConnectionOptions(config.temporal);
   const client = createClient({

@@ -3,13 +3,12 @@ import { userInfo } from 'node:os';
 import { Option, type Command } from 'commander';
 import { currentEnvironment, loadClientConfig } from '../config.js';
 import { parseUserId } from '../contracts/ids.js';
-import { createStack, type RunningStack } from '../dev/stack.js';
+import type { RunningStack } from '../dev/stack.js';
 import { createLogger } from '../log.js';
 import { runChat } from './chat.js';
 import { DATA_DIR_DEFAULT } from './deployment.js';
 import { emulatorOptions } from './emulator.js';
 import { stopSignal } from './stop-signal.js';
-import { runStoryCommand } from './story.js';
 import { formatFields } from './table.js';
 
 /** By convention, for a process that a Ctrl-C ended by force. */
@@ -41,6 +40,7 @@ export function addDev(program: Command): void {
   command.action(async (options: DevOptions) => {
     if (options.story === undefined) return runDev(options);
     const isGiven = (name: string): boolean => command.getOptionValueSource(name) !== 'default';
+    const { runStoryCommand } = await import('./story.js');
     return runStoryCommand({
       data: isGiven('data') ? options.data : undefined,
       ports: isGiven('ports') ? options.ports : 'auto',
@@ -51,6 +51,7 @@ export function addDev(program: Command): void {
 }
 
 async function runDev(options: DevOptions): Promise<void> {
+  const { createStack } = await import('../dev/stack.js');
   const userId = parseUserId(options.user ?? ownName());
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
   const stack = createStack({

@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander';
 import { InnkeeperError } from '../contracts/errors.js';
 import { assertPortFree } from '../dev/ports.js';
 import { FIXED_PORTS } from '../dev/stack-settings.js';
-import { PROFILES, startEmulator, type Profile } from '../emulator/index.js';
+import { PROFILES, type Profile } from '../emulator/options.js';
 import { createLogger } from '../log.js';
 import { wholeNumber } from './command.js';
 import { stopSignal } from './stop-signal.js';
@@ -42,6 +42,7 @@ export function addEmulator(program: Command): void {
     .option('--api-key-file <file>', 'the key to ask for; without it, one is made and kept with the state');
   emulatorOptions().forEach((option) => command.addOption(option));
   command.action(async (options: EmulatorCommandOptions) => {
+    const { startEmulator } = await import('../emulator/index.js');
     const { port } = options;
     if (port !== 0 && options.host === undefined) await assertPortFree(port, 'the emulator');
     const emulator = await startEmulator({

@@ -1,6 +1,6 @@
 /** How a command ends when it cannot do what was asked: code, message and advice on stderr, no stack unless asked for. */
 import { InnkeeperError } from '../contracts/errors.js';
-import { EmulatorStartError } from '../emulator/index.js';
+import { EmulatorStartError } from '../emulator/options.js';
 
 /** Exit codes: 1 the deployment or a part of it, 2 what was typed or set. */
 const EXIT_FAILED = 1;

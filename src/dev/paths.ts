@@ -13,6 +13,9 @@ export const DIST_DIR = join(PROJECT_ROOT, 'dist');
 /** Folder of downloaded tools; safe to delete, set-up fills it again. */
 export const CACHE_DIR = join(PROJECT_ROOT, '.cache');
 
+/** Written into a stack's data folder when all is ready, for commands typed beside it; removed at its end. */
+export const RUN_FILE = 'run.json';
+
 /** What set-up found or fetched, as scripts/setup.mjs wrote it. A missing entry was not asked for yet. */
 export interface Tools {
   readonly temporal?: string;

@@ -12,14 +12,11 @@ import { openChildList, type ChildList } from './child-list.js';
 import { childListFile, lockData, type DataLock } from './data-lock.js';
 import { STOP_ORDER } from './end-processes.js';
 import { startEmulatorProcess, startWorkerProcess, type EmulatorReady } from './node-parts.js';
-import { readTools } from './paths.js';
+import { readTools, RUN_FILE } from './paths.js';
 import { startPostgres, type RunningPostgres } from './postgres.js';
 import { checkSettings, choosePorts, localSettings, usesEmulator, workerSettings } from './stack-settings.js';
 import { supervise, type Startable, type Supervised } from './supervise.js';
 import { startTemporal, type RunningTemporal } from './temporal.js';
-
-/** Written when all is ready, for commands typed beside a running stack; removed at its end. */
-export const RUN_FILE = 'run.json';
 
 export type PartName = (typeof STOP_ORDER)[number];
 

@@ -26,7 +26,7 @@ import { Store } from './state/store.js';
 import { Terminals } from './terminals/terminals.js';
 import { PROFILE_RULES } from './wire/profiles.js';
 
-export { EmulatorStartError, PROFILES } from './options.js';
+export { EmulatorStartError } from './options.js';
 export type { EmulatorOptions, Profile, RunningEmulator } from './options.js';
 
 const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);

@@ -7,6 +7,7 @@ import { waitFor } from '../support/wait-for.js';
 import { callsOf } from '../../src/story/record/provider-record.js';
 import { say, untilPhase } from './support/actions.js';
 import { openLanes, type Lanes } from './support/lane-handle.js';
+import { openMortalWorker, type MortalWorker } from './support/mortal-worker.js';
 import {
   createReconciler,
   isAbout,
@@ -23,28 +24,25 @@ const CASE_MS = 170_000;
 let stage: Stage;
 let lanes: Lanes;
 let reconciler: Reconciler;
+let mortal: MortalWorker;
 beforeAll(async () => {
   stage = await openStage({ env: SOON });
   lanes = await openLanes(stage.temporalAddress);
   reconciler = createReconciler(stage, lanes);
+  mortal = openMortalWorker(stage);
 });
 afterAll(async () => {
   await lanes.close();
+  await mortal.branch.stop();
   await stage.close();
 });
 
 /** A reconcile whose first worker dies at this point, and whose second one ends it. */
-async function reconcileThroughDeath(WORKER_FAULT_POINT: string): Promise<void> {
-  const branch = stage.stack.openBranch();
-  try {
-    const dying = await branch.startWorker({ WORKER_FAULT_POINT });
-    const report = reconciler.run({ branch });
-    await dying.exited;
-    await branch.startWorker();
-    expect(await report).toMatchObject({ listing: 'whole' });
-  } finally {
-    await branch.stop();
-  }
+async function reconcileThroughDeath(point: string): Promise<void> {
+  await mortal.arm(point);
+  const report = reconciler.run({ branch: mortal.branch });
+  await mortal.succeed();
+  expect(await report).toMatchObject({ listing: 'whole' });
 }
 
 describe('a worker that is killed', () => {

@@ -2,14 +2,15 @@
  * A worker that is killed with -9 at any boundary of any activity costs time and nothing else: the turn ends, its commands ran
  * once, the transcript is exact, one machine was created.
  *
- * Method: each case has a user, a task queue and workers of its own on the shared servers. The first worker kills itself at a named
- * point (WORKER_FAULT_POINT), or is killed from here while the far side has done its part and has not answered; the second one
- * knows nothing of it. Four points an activity: before its effect, after its effect, after the response, before completion.
+ * Method: each case has a user of its own, and for its time a task queue and its worker. That worker kills itself at a named point
+ * (WORKER_FAULT_POINT), or is killed from here while the far side has done its part and has not answered; another one, which knows
+ * nothing of it, ends the case, and is the one that dies in the next. Four points an activity: before its effect, after its effect,
+ * after the response, before completion.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callsOf, isAccepted } from '../../src/story/record/provider-record.js';
-import type { Branch } from '../support/stack.js';
 import { waitFor } from '../support/wait-for.js';
+import { openMortalWorker, type MortalWorker } from './support/mortal-worker.js';
 import { leakedMachines, openStage, type Stage, type TranscriptEntry } from './support/stage.js';
 
 const PROMPT = '$ echo one >> ~/runs.txt; echo first\n$ echo two >> ~/runs.txt; echo second';
@@ -29,42 +30,22 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   expect(await leakedMachines(stage)).toEqual([]);
+  await Promise.all(mortals.map(({ branch }) => branch.stop()));
   await stage.close();
 });
 
+const mortals: MortalWorker[] = [];
+const free: MortalWorker[] = [];
 let users = 0;
 
-interface Scene {
-  readonly userId: string;
-  readonly branch: Branch;
-  /** Starts the worker that is going to die, at a point or by `killFirst`. */
-  startFirst(point?: string): Promise<void>;
-  killFirst(): void;
-  /** Waits for the first worker's death and starts the second one. */
-  recover(): Promise<void>;
-}
+type Scene = MortalWorker & { readonly userId: string };
 
 async function withScene(work: (scene: Scene) => Promise<void>): Promise<void> {
   const userId = `user-${(users += 1)}`;
-  const branch = stage.stack.openBranch();
-  let first: Awaited<ReturnType<Branch['startWorker']>> | undefined;
-  try {
-    await work({
-      userId,
-      branch,
-      async startFirst(point) {
-        first = await branch.startWorker(point === undefined ? {} : { WORKER_FAULT_POINT: point });
-      },
-      killFirst: () => first?.signal('SIGKILL'),
-      async recover() {
-        await waitFor('the first worker is killed', () => first?.hasExited());
-        expect(await first?.exited).toEqual({ code: null, signal: 'SIGKILL' });
-        await branch.startWorker();
-      },
-    });
-  } finally {
-    await branch.stop();
-  }
+  let mortal = free.pop();
+  if (mortal === undefined) mortals.push((mortal = openMortalWorker(stage)));
+  await work({ ...mortal, userId });
+  free.push(mortal); // Not where the case failed.
 }
 
 async function submit({ branch, userId }: Scene, turnId = 'turn', prompt = PROMPT): Promise<void> {
@@ -82,15 +63,14 @@ async function expectUndisturbed({ branch, userId }: Scene, before: readonly str
   expect(await stage.creations(userId)).toHaveLength(1);
 }
 
-/** A machine that sleeps, and no worker. */
+/** A machine that sleeps. */
 async function putToSleep(scene: Scene): Promise<void> {
   const { branch, userId } = scene;
-  const worker = await branch.startWorker();
+  await scene.arm();
   await submit(scene, 'earlier', '$ echo earlier >> ~/runs.txt');
   await branch.client.turnResult({ userId, turnId: 'earlier', timeoutMs: CASE_MS });
   await branch.client.sleepNow({ userId });
   await waitFor('the machine sleeps', async () => (await stage.database.machine(userId))?.phase === 'asleep');
-  await worker.stop();
 }
 
 /** Delays the answer of a route, of this machine only, until long after its effect. */
@@ -120,23 +100,23 @@ describe.concurrent('a turn whose worker is killed', () => {
     'bootstrapMachine/completion',
   ])('at %s ends undisturbed', { timeout: CASE_MS }, async (point) => {
     await withScene(async (scene) => {
-      await scene.startFirst(point);
+      await scene.arm(point);
       await submit(scene);
-      await scene.recover();
+      await scene.succeed();
       await expectUndisturbed(scene);
     });
   });
 
   it('after the model was asked and before it answered ends undisturbed', { timeout: CASE_MS }, async () => {
     await withScene(async (scene) => {
-      await scene.startFirst();
+      await scene.arm();
       await submit(scene, 'slow', `A slow one of ${scene.userId}.\n!model delay 2000\n$ echo zero >> ~/runs.txt`);
       await waitFor('the model is asked', async () => {
         const { calls } = await stage.stack.emulator.get<{ calls: { prompt: string }[] }>('/_emulator/model/calls');
         return calls.some(({ prompt }) => prompt.includes(`of ${scene.userId}.`));
       });
-      scene.killFirst();
-      await scene.recover();
+      scene.kill();
+      await scene.succeed();
       await submit(scene);
       await expectUndisturbed(scene, ['zero']);
     });
@@ -145,14 +125,14 @@ describe.concurrent('a turn whose worker is killed', () => {
   it('in the middle of a command ends undisturbed', { timeout: CASE_MS }, async () => {
     await withScene(async (scene) => {
       const { userId } = scene;
-      await scene.startFirst();
+      await scene.arm();
       await submit(scene, 'long', '$ echo zero >> ~/runs.txt; sleep 2; echo done');
       await waitFor('the command runs', async () => {
         const machine = await stage.database.machine(userId);
         return machine?.phase === 'ready' && (await stage.lines(userId, 'runs.txt')).length > 0;
       });
-      scene.killFirst();
-      await scene.recover();
+      scene.kill();
+      await scene.succeed();
       await submit(scene);
       await expectUndisturbed(scene, ['zero']);
     });
@@ -164,9 +144,9 @@ describe.concurrent('a turn whose worker is killed', () => {
     async (point) => {
       await withScene(async (scene) => {
         await putToSleep(scene);
-        await scene.startFirst(point);
+        await scene.arm(point);
         await submit(scene);
-        await scene.recover();
+        await scene.succeed();
         await expectUndisturbed(scene, ['earlier']);
       });
     },
@@ -177,11 +157,11 @@ describe.concurrent('a turn whose worker is killed', () => {
       await putToSleep(scene);
       const machineId = await stage.machineId(scene.userId);
       await delayAnswer(machineId, 'machines.wake');
-      await scene.startFirst();
+      await scene.arm();
       await submit(scene);
       await waitFor('the machine wakes', async () => (await stage.provider.machine(machineId)).phase !== 'sleeping');
-      scene.killFirst();
-      await scene.recover();
+      scene.kill();
+      await scene.succeed();
       await expectUndisturbed(scene, ['earlier']);
     });
   });
@@ -215,10 +195,10 @@ describe.concurrent('a machine whose worker is killed while it is put to sleep',
     { timeout: CASE_MS },
     async (point) => {
       await withScene(async (scene) => {
-        await scene.startFirst(point);
+        await scene.arm(point);
         await runEarlier(scene);
         await scene.branch.client.sleepNow({ userId: scene.userId });
-        await scene.recover();
+        await scene.succeed();
         await expectAsleep(scene);
       });
     },
@@ -226,14 +206,14 @@ describe.concurrent('a machine whose worker is killed while it is put to sleep',
 
   it('after the sleep and before its answer sleeps, and wakes for the next turn', { timeout: CASE_MS }, async () => {
     await withScene(async (scene) => {
-      await scene.startFirst();
+      await scene.arm();
       await runEarlier(scene);
       const machineId = await stage.machineId(scene.userId);
       await delayAnswer(machineId, 'machines.sleep');
       await scene.branch.client.sleepNow({ userId: scene.userId });
       await waitFor('it falls asleep', async () => (await stage.provider.machine(machineId)).phase !== 'running');
-      scene.killFirst();
-      await scene.recover();
+      scene.kill();
+      await scene.succeed();
       await expectAsleep(scene);
     });
   });
@@ -272,9 +252,9 @@ describe.concurrent('a cancelled turn whose worker is killed', () => {
     'closeTurn/completion',
   ])('at %s ends cancelled, its command dead', { timeout: CASE_MS }, async (point) => {
     await withScene(async (scene) => {
-      await scene.startFirst(point);
+      await scene.arm(point);
       await cancelMidCommand(scene);
-      await scene.recover();
+      await scene.succeed();
       await expectCancelled(scene);
     });
   });
@@ -288,12 +268,12 @@ describe.concurrent('a user whose worker is killed while they are destroyed', ()
   ])('at %s is destroyed, machine and all', { timeout: CASE_MS }, async (point) => {
     await withScene(async (scene) => {
       const { branch, userId } = scene;
-      await scene.startFirst(point);
+      await scene.arm(point);
       await submit(scene, 'earlier', '$ echo earlier');
       await branch.client.turnResult({ userId, turnId: 'earlier', timeoutMs: CASE_MS });
       const machineId = await stage.machineId(userId);
       await branch.client.destroyUser({ userId });
-      await scene.recover();
+      await scene.succeed();
       await waitFor(
         'the user is destroyed',
         async () => (await branch.client.getUser({ userId })).state === 'destroyed',
@@ -316,13 +296,13 @@ describe('a turn whose worker is killed while the provider has yet to answer', (
       const mark = await stage.provider.mark();
       const fault = { kind: 'delay', at: 'after', delayMs: 3_000, match: { route: 'machines.create' } };
       await stage.stack.emulator.call('POST', '/_emulator/faults', fault);
-      await scene.startFirst();
+      await scene.arm();
       await submit(scene);
       await waitFor('a machine is made', async () =>
         (await stage.provider.ledger(mark)).some(({ kind }) => kind === 'machine.created'),
       );
-      scene.killFirst();
-      await scene.recover();
+      scene.kill();
+      await scene.succeed();
       await expectUndisturbed(scene);
     });
   });
@@ -330,7 +310,7 @@ describe('a turn whose worker is killed while the provider has yet to answer', (
   it('to a bootstrap ends undisturbed', { timeout: CASE_MS }, async () => {
     await withScene(async (scene) => {
       await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 1_500 });
-      await scene.startFirst();
+      await scene.arm();
       await submit(scene);
       await waitFor('the bootstrap is asked for', async () => {
         const machine = await stage.database.machine(scene.userId);
@@ -340,9 +320,9 @@ describe('a turn whose worker is killed while the provider has yet to answer', (
         });
         return machine?.phase === 'bootstrapping' && executions.length > 0;
       });
-      scene.killFirst();
+      scene.kill();
       await stage.stack.emulator.call('PUT', '/_emulator/settings', { executionMs: 0 });
-      await scene.recover();
+      await scene.succeed();
       await expectUndisturbed(scene);
     });
   });

@@ -1,0 +1,38 @@
+/** Settings -> options of a connection to Temporal. Loads nothing of the SDK: commands use it too. */
+import { readFileSync } from 'node:fs';
+import type { NativeConnectionOptions } from '@temporalio/worker';
+import type { TemporalConfig } from '../config.js';
+import { InnkeeperError } from '../contracts/errors.js';
+
+/** @throws InnkeeperError SETTINGS_INVALID */
+export function toConnectionOptions({ address, apiKey, tls }: TemporalConfig): NativeConnectionOptions {
+  return {
+    address,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(tls === undefined ? {} : { tls: toTls(tls) }),
+  };
+}
+
+function toTls(files: NonNullable<TemporalConfig['tls']>): NonNullable<NativeConnectionOptions['tls']> {
+  const { caFile, certFile, keyFile } = files;
+  return {
+    ...(caFile === undefined ? {} : { serverRootCACertificate: read('TEMPORAL_TLS_CA_FILE', caFile) }),
+    ...(certFile === undefined || keyFile === undefined
+      ? {}
+      : {
+          clientCertPair: {
+            crt: read('TEMPORAL_TLS_CERT_FILE', certFile),
+            key: read('TEMPORAL_TLS_KEY_FILE', keyFile),
+          },
+        }),
+  };
+}
+
+function read(setting: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new InnkeeperError('SETTINGS_INVALID', `${setting} cannot be read: ${reason}`);
+  }
+}
