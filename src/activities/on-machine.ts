@@ -24,12 +24,12 @@ export interface OnMachineOptions {
   readonly forTry?: CallTry;
 }
 
-/** Times that a lost terminal is opened again at once; after that, at the pace of the activity's retries. */
+/** Times that a terminal that was cut is opened again at once; after that, at the pace of the activity's retries. */
 const REATTACHMENTS_MAX = 2;
 
 /**
- * Calls `work` with this worker's attachment to the machine, and again with another one where its channel was lost on the way: a
- * retry of the activity would do the same, about a second later.
+ * Calls `work` with this worker's attachment to the machine, and again with another one where its channel was cut: a retry of the
+ * activity would do the same, about a second later (Temporal's dev server, whatever the interval).
  * @throws what `work` throws; MACHINE_ASLEEP, MACHINE_LOST, GUEST_UNREACHABLE, STALE_TRY
  */
 export async function onMachine<T>(
@@ -51,18 +51,11 @@ export async function onMachine<T>(
   }
 
   for (let losses = 0; ; losses += 1) {
-    let wasLost = false;
     try {
-      return await guests.use(run.workflowId, target, { nextNumber, signal: cancellationSignal() }, async (held) => {
-        try {
-          return await work(held);
-        } finally {
-          wasLost = held.guest.isBroken;
-        }
-      });
+      return await guests.use(run.workflowId, target, { nextNumber, signal: cancellationSignal() }, work);
     } catch (error) {
-      const isLoss = wasLost && InnkeeperError.is(error) && error.code === 'GUEST_UNREACHABLE';
-      if (!isLoss || losses === REATTACHMENTS_MAX) throw toGuestError(error);
+      const isCut = InnkeeperError.is(error) && error.code === 'GUEST_UNREACHABLE';
+      if (!isCut || losses === REATTACHMENTS_MAX) throw toGuestError(error);
     }
   }
 }

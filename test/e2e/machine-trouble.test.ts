@@ -312,12 +312,14 @@ describe.concurrent('a terminal that is cut', () => {
   });
 });
 
-describe('a terminal that is cut in mid command', () => {
-  it('is opened again by the same attempt, which then finds the command', async () => {
+describe('a terminal that is cut', () => {
+  it('as it opens, and again in mid command, is opened by the same attempt, which then finds the command', async () => {
     const userId = newUser();
     await expectOneRun(userId, 'first.txt');
     await sleepNow(stage, userId);
-    await makeTrouble(stage, { kind: 'terminal-drop', closeCode: 1006, at: 'after', afterBytes: 1_000 }, userId);
+    const drop = { kind: 'terminal-drop', closeCode: 1006 };
+    await makeTrouble(stage, { ...drop, at: 'before' }, userId);
+    await makeTrouble(stage, { ...drop, at: 'after', afterBytes: 1_000 }, userId);
     const result = await tell(userId, '$ echo run >> ~/cut.txt; seq 1000; sleep 0.5; seq 1000');
     expect(result, stage.stack.workerLog()).toMatchObject({ state: 'completed', toolCalls: 1 });
     expect(await unstruck(stage, userId)).toEqual([]);

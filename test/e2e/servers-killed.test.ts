@@ -94,6 +94,11 @@ describe('in the middle of a turn', () => {
     await say(client, { userId, turnId: 'first', prompt: '$ echo one >> ~/runs.txt' });
     postgres.process.signal('SIGKILL');
     await postgres.process.exited;
+    // Its backends live on until they notice.
+    await waitFor('the connections are gone', async () => {
+      const looks = Array.from({ length: 5 }, () => client.getUser({ userId }));
+      return (await Promise.allSettled(looks)).every(({ status }) => status === 'rejected');
+    });
     await expect(client.submitTurn({ userId, turnId: 'refused', prompt: 'Hello?' })).rejects.toMatchObject({
       code: 'STORE_UNAVAILABLE',
     });
