@@ -1,9 +1,8 @@
 /** npm packages, exactly as locked. Install scripts are off (.npmrc), so what one of them would have done is done here. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { ROOT } from './paths.mjs';
-import { say, SetupError } from './say.mjs';
+import { runBeside, say, SetupError } from './say.mjs';
 
 const MODULES = join(ROOT, 'node_modules');
 
@@ -18,14 +17,11 @@ export const dependencies = {
     );
     return wanted !== undefined && installed !== undefined && isComplete && missingLinks().length === 0;
   },
-  make() {
+  async make() {
     say('Installing dependencies (about 30 s) …');
-    const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-      cwd: ROOT,
-      // npm's progress goes where ours goes.
-      stdio: ['ignore', 2, 2],
-    });
-    if (status !== 0) {
+    try {
+      await runBeside('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: ROOT });
+    } catch {
       throw new SetupError('npm ci failed.', 'Read its message above; it needs the network once. Then try again.');
     }
     for (const { link, target } of missingLinks()) symlinkSync(relative(dirname(link), target), link);

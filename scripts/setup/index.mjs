@@ -1,5 +1,5 @@
 /**
- * Makes sure that what a command needs is there, in order, and only that. Quick when all is there: then nothing is locked,
+ * Makes sure that what a command needs is there, and only that. Quick when all is there: then nothing is locked,
  * started or written.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -59,22 +59,27 @@ export async function ensure({ tools: needed, build: needsBuild = true }) {
   const isBuilt = dependencies.isReady() && (!needsBuild || build.isReady());
   if (isBuilt && needed.every((name) => hasTool(readTools()[name]))) return;
   await withSetupLock(async () => {
-    if (!dependencies.isReady()) dependencies.make();
-    if (needsBuild && !build.isReady()) await build.make();
+    const makePackages = async () => {
+      if (!dependencies.isReady()) await dependencies.make();
+      if (needsBuild && !build.isReady()) await build.make();
+    };
+    const missing = needed.filter((tool) => !hasTool(readTools()[tool]));
+    // Nothing here waits for another: npm and pip keep a processor each, a download neither.
+    const ends = await Promise.allSettled([makePackages(), ...missing.map(provide)]);
+    const problems = ends.filter((end) => end.status === 'rejected').map(({ reason }) => reason);
+    for (const problem of problems) if (!(problem instanceof SetupError)) throw problem;
     // All that a person has to install is told at once.
-    const problems = [];
-    for (const name of needed.filter((tool) => !hasTool(readTools()[tool]))) {
-      try {
-        const found = await tools[name]();
-        mkdirSync(CACHE, { recursive: true });
-        writeFileSync(TOOLS, `${JSON.stringify({ ...readTools(), [name]: found }, null, 2)}\n`);
-      } catch (error) {
-        if (!(error instanceof SetupError)) throw error;
-        problems.push(error.message);
-      }
+    if (problems.length > 0) {
+      throw new SetupError(problems.map(({ message }) => message).join('\n'), 'Nothing was started.');
     }
-    if (problems.length > 0) throw new SetupError(problems.join('\n'), 'Nothing was started.');
   });
+}
+
+/** @param {keyof typeof tools} name */
+async function provide(name) {
+  const found = await tools[name]();
+  mkdirSync(CACHE, { recursive: true });
+  writeFileSync(TOOLS, `${JSON.stringify({ ...readTools(), [name]: found }, null, 2)}\n`);
 }
 
 /** Runs `main` and turns what went wrong into a message and an exit code. @param {() => Promise<void>} main */

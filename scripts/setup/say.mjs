@@ -1,5 +1,5 @@
 /** Progress on stderr: stdout belongs to what the command answers. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -48,6 +48,23 @@ export function tryRun(command, args, options = {}) {
     maxBuffer: 64 * 1024 * 1024,
   });
   return { ok: status === 0, stdout: stdout ?? '', stderr: error ? `${error.message}\n` : (stderr ?? '') };
+}
+
+/**
+ * Runs a command to its end beside whatever else is done; what it prints is progress.
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string }} [options]
+ * @returns {Promise<void>}
+ */
+export function runBeside(command, args, { cwd } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, stdio: ['ignore', 2, 2] });
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error(`${command} ${args.join(' ')} ended with ${code}`)),
+    );
+  });
 }
 
 /**
