@@ -29,6 +29,12 @@ export async function bundleWorkflows(workflowsPath: string = WORKFLOWS, payload
   return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
 }
 
+let ownBundle: Promise<WorkflowBundle> | undefined;
+/** The project's own, made once in a process: files share it, and it takes longer than most of them. */
+function bundleOwn(): Promise<WorkflowBundle> {
+  return (ownBundle ??= bundleWorkflows());
+}
+
 export interface TestLane extends Recordable {
   readonly record: LaneRecord;
   /** The lane's newest run. */
@@ -81,10 +87,10 @@ export async function startLaneHarness(
   const records = new Map<string, LaneRecord>();
   const reconciles: TestReconcile[] = [];
   if (harnesses === 1) Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const [connection, native, ownBundle] = await Promise.all([
+  const [connection, native, bundle] = await Promise.all([
     Connection.connect({ address }),
     NativeConnection.connect({ address }),
-    bundleWorkflows(),
+    bundleOwn(),
   ]);
   const client = new Client({ connection, identity });
 
@@ -111,7 +117,7 @@ export async function startLaneHarness(
     };
     return { bundle: workflowBundle, end };
   }
-  let worker = await startWorker(ownBundle);
+  let worker = await startWorker(bundle);
 
   function newLane(settings: Partial<LaneRecord['settings']> = {}): TestLane {
     const workflowId = laneWorkflowId(`u${records.size + 1}-${taskQueue}`);
