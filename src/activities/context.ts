@@ -55,6 +55,6 @@ export async function activity<T>(
     const code = known ?? 'INTERNAL';
     const fields = { activityType, attempt, workflowId: workflowExecution?.workflowId, code, err: toLogged(error) };
     log[code === 'INTERNAL' ? 'error' : 'info'](fields, 'activity failed');
-    throw toFailure(error, { isLast: isLast(error) });
+    throw toFailure(error, { attempt, isLast: isLast(error) });
   }
 }

@@ -46,10 +46,20 @@ const QUOTES_OTHERS: ReadonlySet<ErrorCode> = new Set([
 const CONFLICT_DELAY_MS_MIN = 20;
 const CONFLICT_DELAY_MS_SPREAD = 80;
 
+/**
+ * From this attempt on a Postgres that is away is asked again after so long, whatever the pauses have grown to: those that double would
+ * outlast its return by as long as it was away. Jitter spreads the lanes.
+ */
+const STORE_STEADY_ATTEMPT = 4;
+const STORE_DELAY_MS_MIN = 1_000;
+const STORE_DELAY_MS_SPREAD = 1_000;
+
 /** Causes behind causes that are logged. */
 const LOGGED_CAUSES_MAX = 3;
 
 export interface FailureOptions {
+  /** Number of the attempt that failed; the first is 1. */
+  readonly attempt?: number;
   /** Ends the retries of an otherwise retryable error. */
   readonly isLast?: boolean;
 }
@@ -70,16 +80,22 @@ export function toFailure(error: unknown, options: FailureOptions = {}): Error {
     message: QUOTES_OTHERS.has(error.code) ? `${error.advice} (The worker's log has its words.)` : error.message,
     nonRetryable: options.isLast === true || FOR_THE_LANE.has(error.code) || !IS_RETRYABLE[error.kind],
     details: [{ advice: error.advice, ...error.details }],
-    ...delayOf(error),
+    ...delayOf(error, options.attempt ?? 1),
     ...(BENIGN.has(error.code) ? { category: ApplicationFailureCategory.BENIGN } : {}),
   });
 }
 
-function delayOf(error: InnkeeperError): { nextRetryDelay?: number } {
-  if (error.code === 'REVISION_CONFLICT') {
-    return { nextRetryDelay: CONFLICT_DELAY_MS_MIN + Math.floor(Math.random() * CONFLICT_DELAY_MS_SPREAD) };
+function delayOf(error: InnkeeperError, attempt: number): { nextRetryDelay?: number } {
+  if (error.code === 'REVISION_CONFLICT')
+    return { nextRetryDelay: between(CONFLICT_DELAY_MS_MIN, CONFLICT_DELAY_MS_SPREAD) };
+  if (error.code === 'STORE_UNAVAILABLE' && attempt >= STORE_STEADY_ATTEMPT) {
+    return { nextRetryDelay: between(STORE_DELAY_MS_MIN, STORE_DELAY_MS_SPREAD) };
   }
   return error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs };
+}
+
+function between(ms: number, spreadMs: number): number {
+  return ms + Math.floor(Math.random() * spreadMs);
 }
 
 /** Of an attempt that may have a successor. Where it has none after all, it is repeated. */

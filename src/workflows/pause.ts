@@ -7,6 +7,8 @@ import { isPermanent } from './failures.js';
 export const STORE_PAUSE_MS_MAX = 60_000;
 /** Longest pause before the machine's provider is asked again for something that nobody waits for. */
 export const MACHINE_PAUSE_MS_MAX = 5 * 60_000;
+/** Of each pause over the one before it: what is back is noticed within about half the time that it was away. */
+const GROWTH = 1.5;
 /** After this long without an error the next one counts as the first. */
 const CALM_MS = 2 * 60_000;
 
@@ -29,7 +31,7 @@ export function createPause(maxMs: number): Pause {
       const nowMs = Date.now();
       if (nowMs > untilMs + CALM_MS) failures = 0;
       failures += 1;
-      const waitMs = failures === 1 ? 0 : Math.min(LANE_RETRY_MS * 2 ** (failures - 2), maxMs);
+      const waitMs = failures === 1 ? 0 : Math.min(Math.round(LANE_RETRY_MS * GROWTH ** (failures - 2)), maxMs);
       untilMs = nowMs + waitMs;
       return waitMs;
     },

@@ -2,7 +2,7 @@
  * `npm run chaos -- --seed S [--turns N] [--faults LIST] [--users U] [--full] [--plan] [--json FILE]`: the fault suite. The same seed
  * and numbers make the same plan; only the timing of processes differs between two runs of it.
  */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { describePlan } from './plan/describe.js';
 import { FAULT_KINDS, parseKinds } from './plan/kinds.js';
@@ -11,7 +11,7 @@ import { runProgram, say } from './program.js';
 import { printReport } from './report/report.js';
 import { runPlan } from './run.js';
 
-const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--count K] [--users U] [--full] [--plan] [--json FILE]
+const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--count K] [--users U] [--full] [--plan] [--keep] [--histories D] [--json FILE]
   --seed S       any text; the plan follows from it
   --turns N      turns of all users together; default 300
   --count K      faults; default 1.8 for each turn
@@ -20,6 +20,7 @@ const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--c
   --full         2,600 turns and 6,000 faults of 24 users
   --plan         prints the plan and runs nothing
   --keep         keeps the data and the logs of the run
+  --histories D  folder for the history of every workflow, which \`npm run replay:record -- --from D\` chooses from
   --json FILE    writes the report there too`;
 
 const TURNS_DEFAULT = 300;
@@ -32,6 +33,7 @@ interface Options {
   readonly printsPlan: boolean;
   readonly keepsData: boolean;
   readonly jsonFile: string | undefined;
+  readonly historiesDir: string | undefined;
 }
 
 function readOptions(): Options {
@@ -46,6 +48,7 @@ function readOptions(): Options {
       plan: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       json: { type: 'string' },
+      histories: { type: 'string' },
     },
   });
   if (values.seed === undefined) throw new Error('--seed is missing.');
@@ -58,6 +61,7 @@ function readOptions(): Options {
     printsPlan: values.plan,
     keepsData: values.keep,
     jsonFile: values.json,
+    historiesDir: values.histories,
   };
 }
 
@@ -68,9 +72,10 @@ function whole(name: string, text: string | undefined): number | undefined {
 }
 
 async function main(): Promise<void> {
-  const { plan, printsPlan, keepsData, jsonFile } = readOptions();
+  const { plan, printsPlan, keepsData, jsonFile, historiesDir } = readOptions();
   if (printsPlan) return describePlan(plan).forEach(say);
-  const report = await runPlan(plan, { say, keepsData });
+  if (historiesDir !== undefined) mkdirSync(historiesDir, { recursive: true });
+  const report = await runPlan(plan, { say, keepsData, historiesDir });
   printReport(report).forEach(say);
   if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   process.exitCode = report.passed ? 0 : 1;

@@ -9,8 +9,10 @@ import { collectEvidence } from './checks/evidence.js';
 import { checkForgeries } from './checks/forgeries.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from './checks/machines.js';
 import { checkCrossUser, checkPlaintext, checkSwappedIds } from './checks/privacy.js';
+import { checkReplay } from './checks/replay.js';
 import { checkTurns } from './checks/turns.js';
 import { startFleet } from './fleet.js';
+import { writeHistories } from './histories.js';
 import { openJournal } from './journal.js';
 import { followEvents } from './load/event-reader.js';
 import { liveThrough } from './load/person.js';
@@ -32,9 +34,11 @@ export interface RunOptions {
   readonly say: (line: string) => void;
   /** Keeps logs and data of the run, and says where. */
   readonly keepsData: boolean;
+  /** Where the history of every workflow is written. */
+  readonly historiesDir?: string | undefined;
 }
 
-export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promise<Report> {
+export async function runPlan(plan: Plan, { say, keepsData, historiesDir }: RunOptions): Promise<Report> {
   const startedAtMs = Date.now();
   return withRig({ keepsData }, async (rig) => {
     if (keepsData) say(`data: ${rig.dataDir} and ${rig.stack.dataDir}`);
@@ -67,11 +71,13 @@ export async function runPlan(plan: Plan, { say, keepsData }: RunOptions): Promi
       await checkCrossUser(evidence, rig),
       await checkEvents(evidence, rig),
       await checkPlaintext(evidence, rig),
+      await checkReplay(rig),
       checkOneAtATime(evidence),
       await checkSwappedIds(evidence, rig),
       await checkForgeries(rig),
       ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),
     ];
+    if (historiesDir !== undefined) await writeHistories(rig, historiesDir);
     return makeReport({ evidence, checks, commit: commitOf(), startedAtMs });
   });
 }

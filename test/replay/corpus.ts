@@ -8,6 +8,8 @@ import type { HistoryEvent } from '../workflow/support/history.js';
 
 export const HISTORIES_DIR = join(PROJECT_ROOT, 'test', 'replay', 'histories');
 const MANIFEST = 'manifest.json';
+/** Stands where the name of a scenario stands, for histories of real runs. */
+export const FAULT_SUITE = 'fault-suite';
 
 export interface RecordedHistory {
   readonly file: string;

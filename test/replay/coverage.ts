@@ -73,6 +73,7 @@ export function requiredCoverage(): string[] {
     ...signals.map((name) => `signal ${name}`),
     ...Object.keys(ACTIVITIES).map((name) => `activity ${name}`),
     ...Object.keys(ACTIVITIES).map((name) => `failed ${name}`),
+    ...Object.keys({ ...ACTIVITIES, ...RECONCILE }).map((name) => `retried ${name}`),
     ...['act', 'bootstrapMachine', 'wakeMachine'].map((name) => `cancelled ${name}`),
     ...TIMERS.map((summary) => `timer ${summary}`),
     ...CLOSES.map((code) => `close ${code}`),
@@ -210,6 +211,7 @@ function activityLines(event: HistoryEvent, scheduled: Map<string, string>): str
   if (close) scheduled.set(`close ${String(event.eventId)}`, close);
   const { scheduledEventId: done } = event.activityTaskCompletedEventAttributes ?? {};
   const { scheduledEventId: failed } = event.activityTaskFailedEventAttributes ?? {};
+  const { scheduledEventId: started, attempt } = event.activityTaskStartedEventAttributes ?? {};
   const { scheduledEventId: cancelled } = event.activityTaskCanceledEventAttributes ?? {};
   const nameAt = (id: unknown): string => scheduled.get(String(id)) ?? '';
   const result = textOf(event.activityTaskCompletedEventAttributes?.result?.payloads?.[0]?.data);
@@ -219,6 +221,7 @@ function activityLines(event: HistoryEvent, scheduled: Map<string, string>): str
     ...(result.includes('"isUnsettled":true') ? ['closed once it was settled again'] : []),
     ...(done && scheduled.has(`close ${String(done)}`) ? [`close ${nameAt(`close ${String(done)}`)}`] : []),
     ...(done ? [`activity ${nameAt(done)}`] : []),
+    ...(started && Number(attempt) > 1 ? [`retried ${nameAt(started)}`] : []),
     ...(failed ? [`failed ${nameAt(failed)}`] : []),
     ...(cancelled ? [`cancelled ${nameAt(cancelled)}`] : []),
   ];

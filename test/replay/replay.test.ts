@@ -9,7 +9,7 @@ import { bundleChanged } from '../workflow/support/changed-bundle.js';
 import { bundleWorkflows } from '../workflow/support/lane-harness.js';
 import * as workflows from '../../src/workflows/index.js';
 import { coverageOf, requiredCoverage, workflowOf } from './coverage.js';
-import { hashOf, listHistoryFiles, readHistoryFile, readManifest } from './corpus.js';
+import { FAULT_SUITE, hashOf, listHistoryFiles, readHistoryFile, readManifest } from './corpus.js';
 import { RECONCILE_SCENARIOS } from './reconcile-scenarios.js';
 import { SCENARIOS } from './scenarios.js';
 
@@ -39,10 +39,10 @@ describe('the corpus', () => {
     expect(histories.map(({ file }) => file).sort()).toEqual(listHistoryFiles().sort());
   });
 
-  it('has a history for every scenario', () => {
+  it('has a history for every scenario, and of the fault suite', () => {
     const recorded = new Set(histories.map(({ scenario }) => scenario));
     const names = [...SCENARIOS, ...RECONCILE_SCENARIOS].map(({ name }) => name);
-    expect(names.filter((name) => !recorded.has(name))).toEqual([]);
+    expect([...names, FAULT_SUITE].filter((name) => !recorded.has(name))).toEqual([]);
   });
 
   it.each(histories)('$file is as it was recorded', ({ file, sha256, covers }) => {

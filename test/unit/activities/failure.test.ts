@@ -80,6 +80,19 @@ describe('toFailure', () => {
     expect(delays.size).toBeGreaterThan(5);
   });
 
+  it('asks an absent Postgres soon at first, then steadily, spread', () => {
+    const away = new InnkeeperError('STORE_UNAVAILABLE', 'Postgres is away.');
+    for (const attempt of [1, 2, 3]) expect(failureOf(away, { attempt }).nextRetryDelay).toBeUndefined();
+    const delays = new Set<unknown>();
+    for (let attempt = 4; attempt < 50; attempt += 1) {
+      const { nextRetryDelay } = failureOf(away, { attempt });
+      expect(nextRetryDelay).toBeGreaterThanOrEqual(1_000);
+      expect(nextRetryDelay).toBeLessThan(2_000);
+      delays.add(nextRetryDelay);
+    }
+    expect(delays.size).toBeGreaterThan(5);
+  });
+
   it('ends the retries where the activity says that it was the last one', () => {
     const error = new InnkeeperError('MODEL_UNAVAILABLE', 'away');
     expect(failureOf(error, { isLast: true }).nonRetryable).toBe(true);

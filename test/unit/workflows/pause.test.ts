@@ -12,9 +12,9 @@ afterEach(() => void vi.useRealTimers());
 describe('createPause', () => {
   it('repeats at once, then waits longer each time, never longer than the bound', () => {
     const pause = createPause(MAX_MS);
-    const waits = Array.from({ length: 10 }, () => pause.begin());
-    const doubled = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256].map((times) => times * LANE_RETRY_MS);
-    expect(waits).toEqual(doubled.map((waitMs) => Math.min(waitMs, MAX_MS)));
+    const waits = Array.from({ length: 13 }, () => pause.begin());
+    const grown = [0, ...Array.from({ length: 12 }, (_, times) => Math.round(1.5 ** times * LANE_RETRY_MS))];
+    expect(waits).toEqual(grown.map((waitMs) => Math.min(waitMs, MAX_MS)));
     expect(waits.at(-1)).toBe(MAX_MS);
     expect(pause.untilMs).toBe(Date.now() + MAX_MS);
   });
