@@ -3,6 +3,8 @@
  * is in strike/.
  */
 
+import { WORKER_POINTS } from './worker-points.js';
+
 /** What a fault is aimed at. Server faults strike everybody; the others one turn of one user. */
 export type Scope = 'worker' | 'server' | 'turn';
 
@@ -17,6 +19,8 @@ export interface KindOfFault {
   readonly moment?: Moment;
   /** Share of a plan's faults. */
   readonly weight: number;
+  /** Faults of it that a plan has at most, whatever its size. */
+  readonly atMost?: number;
   /** Ends processes of guests, so that an outcome may be unknown. */
   readonly breaksGuest?: true;
   /** Ends a lane in mid turn, so that a command may be interrupted. */
@@ -36,7 +40,8 @@ const major = (weight: number, more: Partial<KindOfFault> = {}): KindOfFault =>
 const server = (weight: number, more: Partial<KindOfFault> = {}): KindOfFault => ({ scope: 'server', weight, ...more });
 
 const KINDS = {
-  'worker-killed': { scope: 'worker', weight: 76 },
+  // Each costs seconds of processor time, for the next worker and the lanes that it has to replay; each place is struck five times by then.
+  'worker-killed': { scope: 'worker', weight: 76, atMost: 5 * WORKER_POINTS.length },
   'worker-frozen': server(4),
   'temporal-killed': server(4),
   'postgres-killed': server(5),

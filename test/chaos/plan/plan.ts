@@ -3,7 +3,7 @@
  * the same options give the same plan, so that a failing seed is replayed by typing it.
  */
 import { aim, type Aim } from './aim.js';
-import { FAULTS, FAULT_KINDS, type FaultKind } from './kinds.js';
+import { FAULTS, FAULT_KINDS, type FaultKind, type KindOfFault } from './kinds.js';
 import { createRandom, type Random } from './random.js';
 import { WORKER_POINTS } from './worker-points.js';
 
@@ -107,11 +107,13 @@ export function makePlan(options: PlanOptions): Plan {
   };
 }
 
-/** How many faults of each kind: by weight, and at least one of each that was asked for. */
+/** How many faults of each kind: by weight, within its own bound, and at least one of each that was asked for. */
 function countFaults({ faults, kinds }: PlanOptions): Map<FaultKind, number> {
   const chosen = FAULT_KINDS.filter((kind) => kinds.includes(kind));
   const total = chosen.reduce((sum, kind) => sum + FAULTS[kind].weight, 0);
-  return new Map(chosen.map((kind) => [kind, Math.max(1, Math.round((faults * FAULTS[kind].weight) / total))]));
+  const countOf = ({ weight, atMost = Infinity }: KindOfFault): number =>
+    Math.max(1, Math.min(Math.round((faults * weight) / total), atMost));
+  return new Map(chosen.map((kind) => [kind, countOf(FAULTS[kind])]));
 }
 
 /** Every point once before any comes again. */

@@ -73,8 +73,9 @@ describe('a plan', () => {
     );
   });
 
-  it('arms workers with every point before any comes again', () => {
+  it('arms workers with every point before any comes again, and with none more than five times', () => {
     const made = makePlan({ seed: '1', turns: 300, faults: 600, users: 10, kinds: ['worker-killed'] });
+    expect(made.workerPoints).toHaveLength(5 * WORKER_POINTS.length);
     const first = made.workerPoints.slice(0, WORKER_POINTS.length).map((fault) => fault.aim.point);
     expect(first.toSorted()).toEqual([...WORKER_POINTS].toSorted());
   });
