@@ -1,8 +1,8 @@
 /** One look of the lane at everything it knows: starts what is due, and says when the run may end. Owns every effect. */
-import { condition, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
+import { condition, isCancellation, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { OpenTurn } from '../contracts/activities.js';
 import type { LaneState } from '../contracts/lane-state.js';
-import { HISTORY_EVENTS_MAX } from '../contracts/limits.js';
+import { HISTORY_EVENTS_MAX, HISTORY_EVENTS_MAX_BEFORE } from '../contracts/limits.js';
 import { leaveOptions } from './activity-options.js';
 import { createAlarm } from './alarm.js';
 import type { Bell } from './bell.js';
@@ -94,7 +94,8 @@ export function createLane({ data, inbox, bell, isCarried }: LaneParts): Lane {
 
   function isHistoryLong(): boolean {
     const { historyLength, continueAsNewSuggested } = workflowInfo();
-    return historyLength >= HISTORY_EVENTS_MAX || continueAsNewSuggested;
+    if (historyLength >= HISTORY_EVENTS_MAX_BEFORE || continueAsNewSuggested) return true;
+    return historyLength >= HISTORY_EVENTS_MAX && patched('shorter-runs-2026-11');
   }
 
   /** Nothing is outstanding and no note unread; what Postgres holds, and a wish for sleep, are carried over. */

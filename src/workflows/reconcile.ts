@@ -10,7 +10,7 @@ import {
   type ActivityOptions,
 } from '@temporalio/workflow';
 import {
-  HISTORY_EVENTS_MAX,
+  RECONCILE_EVENTS_MAX,
   RECONCILE_DESTROYS_MAX,
   RECONCILE_PAGES_MAX,
   RECONCILE_REPORTED_MAX,
@@ -49,7 +49,7 @@ export async function reconcile(given?: unknown): Promise<ReconcileReport> {
 
   async function rollOverIfLong(): Promise<void> {
     const { historyLength, continueAsNewSuggested } = workflowInfo();
-    if (historyLength < HISTORY_EVENTS_MAX && !continueAsNewSuggested) return;
+    if (historyLength < RECONCILE_EVENTS_MAX && !continueAsNewSuggested) return;
     await continueAsNew<typeof reconcile>({ isDryRun: progress.isDryRun, progress });
   }
 

@@ -9,9 +9,9 @@ import { openLanes, type Lanes } from './support/lane-handle.js';
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
 
 const USERS = ['ann', 'ben', 'cid'];
-/** About 26 events each: a lane passes HISTORY_EVENTS_MAX once and begins the next thousand. */
-const TURNS = 50;
-const STEPS_OF_LONG_TURN = 45;
+/** About 26 events each: a lane passes HISTORY_EVENTS_MAX once and begins the next run. */
+const TURNS = 30;
+const STEPS_OF_LONG_TURN = 30;
 const CASE_MS = 170_000;
 
 let stage: Stage;

@@ -14,7 +14,7 @@ export interface RealHistory {
 }
 
 /** A longer one is left out: what is committed is downloaded by everybody. */
-const EVENTS_MAX = 400;
+const EVENTS_MAX = 700;
 
 /** @param covered what need not be covered again */
 export function chooseFrom(folder: string, covered: ReadonlySet<string>): RealHistory[] {

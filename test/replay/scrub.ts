@@ -1,14 +1,12 @@
 /** What a history must not tell: where it was recorded. */
-const SCRUBBED: Readonly<Record<string, string>> = {
-  // Of whoever's process it was: its number and its machine's name.
-  identity: 'recorder',
-  // Tells where the recorder's files lie, and nothing about the lane.
-  stackTrace: '',
-};
 
-/** Workers, servers and clients have neither name nor place in what it returns. */
+/** A process and its machine's name, as workers and their own task queues are called by default. */
+const PROCESS = /^\d+@[\w.-]+$/;
+
+/** The history as text, without names of processes and without stack traces, which tell where the recorder's files lie. */
 export function scrub(json: unknown): string {
-  return JSON.stringify(json, (key, value: unknown) =>
-    typeof value === 'string' && key in SCRUBBED ? SCRUBBED[key] : value,
-  );
+  return JSON.stringify(json, (key, value: unknown) => {
+    if (key === 'stackTrace') return '';
+    return typeof value === 'string' && PROCESS.test(value) ? 'recorder' : value;
+  });
 }

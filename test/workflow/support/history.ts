@@ -8,7 +8,9 @@ export type HistoryEvent = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchH
 const UNHANDLED_COMMAND = 1;
 /** WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND: the run was terminated while a worker had its task. */
 const FORCE_CLOSE_COMMAND = 17;
-const NOT_OURS: readonly number[] = [UNHANDLED_COMMAND, FORCE_CLOSE_COMMAND];
+/** WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW: where an operator cut a run, and another one goes on. */
+const RESET = 20;
+const NOT_OURS: readonly number[] = [UNHANDLED_COMMAND, FORCE_CLOSE_COMMAND, RESET];
 const SUFFIX = 'EventAttributes';
 
 export async function readHistory(client: Client, workflowId: string, runId?: string): Promise<HistoryEvent[]> {
