@@ -6,7 +6,7 @@ import type { RunContext } from '../run-context.js';
 import { strikeCommand } from '../strike/command-faults.js';
 import { armWire, isWireFault } from '../strike/wire-faults.js';
 import { surely, within } from '../surely.js';
-import { submit, toSubmission, untilOver, type Submission } from './submit.js';
+import { isUnknown, submit, toSubmission, untilOver, type Submission } from './submit.js';
 
 const ASLEEP_MS_MAX = 20_000;
 /** Several workers may die at it, each of which is noticed only by its heartbeat. */
@@ -14,11 +14,16 @@ const DESTROYED_MS_MAX = 180_000;
 
 export async function liveThrough(context: RunContext, user: PlannedUser): Promise<void> {
   const canary = canaryOf(context.plan, user.userId);
-  for (const turn of user.turns) {
-    await takeTurn(context, toSubmission(user.userId, turn, canary), canary);
-    context.progressed.turnsEnded += 1;
+  try {
+    for (const turn of user.turns) {
+      await takeTurn(context, toSubmission(user.userId, turn, canary), canary);
+      context.progressed.turnsEnded += 1;
+    }
+    if (user.isDestroyed) await destroy(context, user.userId);
+  } catch (error) {
+    if (!isUnknown(error)) throw error;
+    context.journal.complain(`${user.userId} is not in the record`); // What was acknowledged is compared at the end.
   }
-  if (user.isDestroyed) await destroy(context, user.userId);
 }
 
 async function takeTurn(context: RunContext, submission: Submission, canary: string): Promise<void> {
@@ -46,7 +51,7 @@ function expected(submission: Submission, canary: string): Submission[] {
 
 /** Asks for sleep and waits for it; a machine that is kept from it is no reason to wait for ever. */
 async function fallAsleep(context: RunContext, userId: string): Promise<void> {
-  await surely(() => context.rig.stack.client.sleepNow({ userId }));
+  await surely(() => context.rig.stack.client.sleepNow({ userId }), isUnknown);
   await within(ASLEEP_MS_MAX, async () => {
     const [row] = await context.rig.sql<{ phase: string }>(
       `select phase from machines where user_id = $1 and phase <> 'destroyed'`,
@@ -98,7 +103,7 @@ function notePrompt(
 
 async function destroy(context: RunContext, userId: string): Promise<void> {
   const { client } = context.rig.stack;
-  await surely(() => client.destroyUser({ userId }));
+  await surely(() => client.destroyUser({ userId }), isUnknown);
   const isDone = async (): Promise<boolean> => (await surely(() => client.getUser({ userId }))).state === 'destroyed';
   if (!(await within(DESTROYED_MS_MAX, isDone))) context.journal.complain(`${userId} was not destroyed in time`);
 }

@@ -24,6 +24,11 @@ export function isPassing(error: unknown): boolean {
   return InnkeeperError.is(error) && ['STORE_UNAVAILABLE', 'LANE_UNREACHABLE'].includes(error.code);
 }
 
+/** Nothing that was acknowledged of this user is in the record. */
+export function isUnknown(error: unknown): boolean {
+  return InnkeeperError.is(error) && error.code === 'USER_UNKNOWN';
+}
+
 /** @returns whether it was new to the other side. @throws what no repeat can mend */
 export async function submit(context: RunContext, { userId, turn, prompt }: Submission): Promise<boolean> {
   const { client } = context.rig.stack;
@@ -53,7 +58,7 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
       await stack.client.wakeNow({ userId }); // Starts the lane where it was terminated.
       await lanes.of(userId).signal('enqueueTurn', { nonsense: turnId });
       await lanes.of(userId).signal('enqueueTurn', { turnId, prompt });
-    });
+    }, isUnknown);
     if (await within(REPEAT_MS, isStored)) return context.journal.acknowledge({ userId, turnId });
   }
   context.journal.complain(`${turnId} was sent by signal and is not stored`);
