@@ -1,20 +1,24 @@
 /**
  * The workers: always two, so that both are at work for the same lanes. Each is armed with places of the plan, dies at the first that
- * it reaches, and is replaced. Places that every turn passes are armed bit by bit as turns end, or all would strike at once.
+ * it reaches, and is replaced. Places are armed bit by bit as turns end, or all would strike at once.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseLaneWorkflowId } from '../../src/contracts/ids.js';
 import type { RunningProcess } from '../../src/dev/process.js';
 import type { RunJournal } from './journal.js';
-import type { Plan } from './plan/plan.js';
+import type { Plan, PlannedFault } from './plan/plan.js';
 import type { Rig } from './rig.js';
 import { surely } from './surely.js';
 
-/** Activities that strike by themselves seldom enough. */
+/** Activities that few turns need. */
 const SELDOM = /^(admitPrompt|recordCancel|recordRejection|stopCommand|closeTurn|markMachineLost|destroyMachine)\//;
-/** Kills that are due before the first turn has ended. */
-const AHEAD = 2;
+/** Kills that are due before the first turn has ended; and the share of the turns by which all of them are due. */
+const PACES = {
+  frequent: { ahead: 2, until: 1 },
+  // What seldom happens is waited for from early on.
+  seldom: { ahead: 8, until: 1 / 3 },
+} as const;
 /** Between two looks at what is due. */
 const ARM_MS = 100;
 const TURNABOUT_MS = 2_000;
@@ -46,7 +50,7 @@ export async function startFleet(of: {
   const { rig, journal, plan, turnsEnded } = of;
   const { stack } = rig;
   const left = new Set(plan.workerPoints);
-  const frequent = plan.workerPoints.filter(({ aim }) => !SELDOM.test(aim.point ?? ''));
+  const paceOf = ({ aim }: PlannedFault) => (SELDOM.test(aim.point ?? '') ? PACES.seldom : PACES.frequent);
   const workers: RunningProcess[] = [];
   const armed = ['', ''];
   let isDisarmed = false;
@@ -54,9 +58,12 @@ export async function startFleet(of: {
 
   /** A place is armed in one of the two, or both might die there at once; in turns, since a lane stays with its worker. */
   function arm(): void {
-    const done = frequent.filter((fault) => !left.has(fault)).length;
-    const isDue = done < AHEAD + (frequent.length * turnsEnded()) / plan.turns;
-    const points = [...left].filter((fault) => isDue || SELDOM.test(fault.aim.point ?? ''));
+    const points = Object.values(PACES).flatMap((pace) => {
+      const all = plan.workerPoints.filter((fault) => paceOf(fault) === pace);
+      const open = all.filter((fault) => left.has(fault));
+      const due = pace.ahead + (all.length * turnsEnded()) / (plan.turns * pace.until);
+      return all.length - open.length < due ? open : [];
+    });
     const shift = Math.floor(Date.now() / TURNABOUT_MS);
     armed.forEach((before, place) => {
       const own = points.filter((_, index) => !isDisarmed && (index + shift) % 2 === place);

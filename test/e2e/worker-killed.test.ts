@@ -29,8 +29,8 @@ beforeAll(async () => {
   expect(undisturbed.map(({ kind }) => kind)).toEqual(['user', 'assistant', 'assistant', 'assistant']);
 });
 afterAll(async () => {
-  expect(await leakedMachines(stage)).toEqual([]);
   await Promise.all(mortals.map(({ branch }) => branch.stop()));
+  expect(await leakedMachines(stage)).toEqual([]);
   await stage.close();
 });
 

@@ -80,8 +80,8 @@ const KINDS = {
   'error-500': turn('sleep', 12),
   'error-502': turn('sleep', 12),
   'error-503': turn('sleep', 12),
-  'wake-endless': turn('sleep', 4),
-  'wake-failed': turn('sleep', 4, { breaksGuest: true }),
+  'wake-endless': turn('sleep', 8),
+  'wake-failed': turn('sleep', 8, { breaksGuest: true }),
   'not-routable': turn('sleep', 10),
 
   'commit-lost': turn('submit', 10),
