@@ -22,6 +22,7 @@ import { untilQuiet } from './quiet.js';
 import { makeReport, type Report } from './report/report.js';
 import { withRig } from './rig.js';
 import { createContext, type RunContext } from './run-context.js';
+import { endEndlessWakes } from './strike/endless-wakes.js';
 import { strikeServers } from './strike/server-faults.js';
 
 /** Users who are destroyed live this many at a time, beside the others. */
@@ -48,6 +49,7 @@ export async function runPlan(plan: Plan, { say, keepsData, historiesDir }: RunO
     const context = createContext({ plan, rig, journal, fleet, progressed });
     const random = createRandom(`${plan.seed}/readers`);
     const readers = plan.people.map(({ userId }) => followEvents(rig, userId, random.branch(userId)));
+    const stopEnding = endEndlessWakes(rig);
     const progress = setInterval(() => say(progressOf(context)), PROGRESS_MS);
     try {
       await live(context);
@@ -56,6 +58,7 @@ export async function runPlan(plan: Plan, { say, keepsData, historiesDir }: RunO
     }
     await fleet.disarm();
     await untilQuiet(context);
+    stopEnding();
     await Promise.all(readers.map((reader) => reader.finish()));
     const evidence = await collectEvidence({ plan, rig, journal, readers });
     // Those that found nothing to strike are not to strike what the checks themselves do.

@@ -7,8 +7,6 @@ type EmulatorFault = Readonly<Record<string, unknown>>;
 
 /** Longer than a worker waits for an answer (rig.ts), so that its repeat is answered first. */
 const OVERTAKEN_MS = 1_400;
-/** A wake that gets nowhere is let go after the worker has given up on it once. */
-const ENDLESS_MS = 4_000;
 
 function toEmulator({ kind, aim }: PlannedFault): EmulatorFault | undefined {
   const { delayMs, at } = aim;
@@ -80,16 +78,5 @@ export async function armWire(context: RunContext, userId: string, faults: reado
       ...(route === undefined ? {} : { route }),
     };
     await surely(() => emulator.call('POST', '/_emulator/faults', { ...spec, message: fault.id, match }));
-    if (machine !== undefined && fault.kind === 'wake-endless') releaseLater(context, machine.machineId);
-  }
-}
-
-/** The wake begins some time after this; released again and again until the run is over would hide it, so a few times. */
-function releaseLater({ rig }: RunContext, machineId: string): void {
-  for (const times of [1, 2, 3, 6, 12]) {
-    const timer = setTimeout(() => {
-      rig.stack.emulator.call('POST', `/_emulator/machines/${machineId}/release`).catch(() => undefined); // Away: a later one does it.
-    }, times * ENDLESS_MS);
-    timer.unref();
   }
 }
