@@ -17,7 +17,7 @@ const SELDOM = /^(admitPrompt|recordCancel|recordRejection|stopCommand|closeTurn
 const PACES = {
   frequent: { ahead: 2, until: 1 },
   // What seldom happens is waited for from early on.
-  seldom: { ahead: 8, until: 1 / 3 },
+  seldom: { ahead: 8, until: 2 / 3 },
 } as const;
 /** Between two looks at what is due. */
 const ARM_MS = 100;
