@@ -1,6 +1,6 @@
 /**
- * `npm run chaos -- --seed S [--turns N] [--faults LIST] [--users U] [--full] [--plan] [--json FILE]`: the fault suite. The same seed
- * and numbers make the same plan; only the timing of processes differs between two runs of it.
+ * `npm run chaos -- --seed S [options]`: the fault suite. The same seed and numbers make the same plan; only the timing of processes
+ * differs between two runs of it.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,7 @@ import { runProgram, say } from './program.js';
 import { printReport } from './report/report.js';
 import { runPlan } from './run.js';
 
-const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--count K] [--users U] [--full] [--plan] [--keep] [--histories D] [--json FILE]
+const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--count K] [--users U] [--full] [--untimed] [--plan] [--keep] [--histories D] [--json FILE]
   --seed S       any text; the plan follows from it
   --turns N      turns of all users together; default 300
   --count K      faults; default 1.8 for each turn
@@ -19,6 +19,7 @@ const USAGE = `Usage: npm run chaos -- --seed S [--turns N] [--faults LIST] [--c
   --users U      users that live through the whole run; default 20
   --full         2,600 turns and about 5,700 faults of 24 users
   --plan         prints the plan and runs nothing
+  --untimed      tells recovery times and judges none, for machines that do other things as well
   --keep         keeps the data and the logs of the run
   --histories D  folder for the history of every workflow, which \`npm run replay:record -- --from D\` chooses from
   --json FILE    writes the report there too`;
@@ -33,6 +34,7 @@ interface Options {
   readonly plan: Plan;
   readonly printsPlan: boolean;
   readonly keepsData: boolean;
+  readonly judgesTimes: boolean;
   readonly jsonFile: string | undefined;
   readonly historiesDir: string | undefined;
 }
@@ -47,6 +49,7 @@ function readOptions(): Options {
       users: { type: 'string' },
       full: { type: 'boolean', default: false },
       plan: { type: 'boolean', default: false },
+      untimed: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       json: { type: 'string' },
       histories: { type: 'string' },
@@ -61,6 +64,7 @@ function readOptions(): Options {
     plan: makePlan({ seed: values.seed, turns, faults, users, kinds }),
     printsPlan: values.plan,
     keepsData: values.keep,
+    judgesTimes: !values.untimed,
     jsonFile: values.json,
     historiesDir: values.histories,
   };
@@ -73,10 +77,10 @@ function whole(name: string, text: string | undefined): number | undefined {
 }
 
 async function main(): Promise<void> {
-  const { plan, printsPlan, keepsData, jsonFile, historiesDir } = readOptions();
+  const { plan, printsPlan, jsonFile, ...options } = readOptions();
   if (printsPlan) return describePlan(plan).forEach(say);
-  if (historiesDir !== undefined) mkdirSync(historiesDir, { recursive: true });
-  const report = await runPlan(plan, { say, keepsData, historiesDir });
+  if (options.historiesDir !== undefined) mkdirSync(options.historiesDir, { recursive: true });
+  const report = await runPlan(plan, { ...options, say });
   printReport(report).forEach(say);
   if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   process.exitCode = report.passed ? 0 : 1;

@@ -32,7 +32,7 @@ const BUGS: readonly PlantedBug[] = [
 
 /** Small, and rich in what the bugs are vulnerable to. */
 const PLAN = [
-  ...['--seed', 'planted', '--turns', '18', '--users', '6', '--count', '32'],
+  ...['--seed', 'planted', '--turns', '18', '--users', '6', '--count', '32', '--untimed'],
   ...['--faults', 'create-unanswered,guest-runner-killed,guest-shell-killed,frame-duplicated,commit-lost'],
 ];
 const COPIED = ['src', 'test', 'bench', 'scripts', 'migrations', 'dist', 'package.json', 'package-lock.json'];

@@ -35,11 +35,13 @@ export interface RunOptions {
   readonly say: (line: string) => void;
   /** Keeps logs and data of the run, and says where. */
   readonly keepsData: boolean;
+  /** Recovery times are judged, not only told. */
+  readonly judgesTimes: boolean;
   /** Where the history of every workflow is written. */
   readonly historiesDir?: string | undefined;
 }
 
-export async function runPlan(plan: Plan, { say, keepsData, historiesDir }: RunOptions): Promise<Report> {
+export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, historiesDir }: RunOptions): Promise<Report> {
   const startedAtMs = Date.now();
   return withRig({ keepsData }, async (rig) => {
     if (keepsData) say(`data: ${rig.dataDir} and ${rig.stack.dataDir}`);
@@ -85,7 +87,7 @@ export async function runPlan(plan: Plan, { say, keepsData, historiesDir }: RunO
       ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),
     ];
     if (historiesDir !== undefined) await writeHistories(rig, historiesDir);
-    return makeReport({ evidence, checks, commit: commitOf(), startedAtMs });
+    return makeReport({ evidence, checks, commit: commitOf(), startedAtMs, judgesTimes });
   });
 }
 
