@@ -5,7 +5,7 @@ import type { BootstrapReport } from '../guest/guest.js';
 import { cancellationSignal } from './context.js';
 import { isAsleep, isGone, movePhase, transitionOf, usableMachine, type UsableRow } from './ledger.js';
 import type { MachineActivityDeps } from './machine-deps.js';
-import { awaitPhase, untilAnswering, untilDiskIsThere } from './machine-polls.js';
+import { awaitPhase, findStopped, untilAnswering, untilDiskIsThere } from './machine-polls.js';
 import { settleLost, withRevision } from './machine-requests.js';
 
 export function createEnterMachine(deps: MachineActivityDeps): {
@@ -43,7 +43,7 @@ export function createEnterMachine(deps: MachineActivityDeps): {
     const row = await usableMachine(store);
     const { generation, machineId } = row;
     const signal = cancellationSignal();
-    const found = await machines.find(machineId, { signal });
+    const found = await findStopped(deps, machineId, signal);
     if (isGone(found)) throw new InnkeeperError('MACHINE_LOST', 'The provider has lost the machine.');
     const request = { kind: 'wake', generation, machine: found } as const;
     const sleptAt = isAsleep(found) ? transitionOf(found) : undefined;

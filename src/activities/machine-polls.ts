@@ -48,6 +48,22 @@ export async function findSurely(
   }
 }
 
+/**
+ * As the provider's `find`, but a machine that is falling asleep is waited for: nothing can be done with it before, and only then is
+ * known until when it was awake. Undefined where it is missing; still `stopping` where that takes longer than a sleep may.
+ */
+export async function findStopped(
+  { machines, polls }: { machines: MachineProvider; polls: PollSettings },
+  machineId: string,
+  signal: AbortSignal,
+): Promise<Machine | undefined> {
+  const pause = createPauses(polls, polls.sleepTimeoutMs, signal);
+  for (;;) {
+    const machine = await machines.find(machineId, { signal });
+    if (machine?.phase !== 'stopping' || !(await pause())) return machine;
+  }
+}
+
 /** Waits until the provider says `phase`. @throws MACHINE_LOST, MACHINE_NOT_READY (still under way after the timeout) */
 export async function awaitPhase(
   { machines, polls }: { machines: MachineProvider; polls: PollSettings },

@@ -18,8 +18,8 @@ let stage: Stage;
 beforeAll(async () => {
   stage = await openStage({ workers: 0 });
   await stage.stack.emulator.call('POST', '/_emulator/clock', { rate: CLOCK_RATE });
-  // What lasts at the provider lasts by this clock: else falling asleep would take a quarter of a minute.
-  await stage.stack.emulator.call('PUT', '/_emulator/settings', { sleepMs: 1 });
+  // By this clock falling asleep takes a minute, and is part of what was metered.
+  await stage.stack.emulator.call('PUT', '/_emulator/settings', { sleepMs: 400 });
 });
 afterAll(() => stage.close());
 
