@@ -10,8 +10,8 @@ import {
   type ActivityOptions,
 } from '@temporalio/workflow';
 import {
-  RECONCILE_EVENTS_MAX,
   RECONCILE_DESTROYS_MAX,
+  RECONCILE_EVENTS_MAX,
   RECONCILE_PAGES_MAX,
   RECONCILE_REPORTED_MAX,
 } from '../contracts/limits.js';

@@ -32,7 +32,7 @@ import { scrub } from './scrub.js';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-/** Writes it down. `name` is the scenario's, and a number tells its runs apart. */
+/** Writes a run's history down; `number` tells the runs of a scenario apart. */
 function keep(scenario: string, number: number, workflowId: string, json: unknown): RecordedHistory {
   const file = `${scenario}-${number}.json`;
   const text = scrub(json);
