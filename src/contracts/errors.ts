@@ -116,9 +116,10 @@ const table = {
     advice: 'A newer run of the lane owns the user; the older one writes nothing.',
   },
   STALE_TRY: {
-    kind: 'permanent',
+    // Repeated: tries are numbered as they arrive, so the one that was overtaken may be the one that counts.
+    kind: 'ambiguous',
     httpStatus: 409,
-    advice: 'A newer attempt of the step owns it; the older one writes nothing.',
+    advice: 'Another attempt of the step began later and owns it; this one writes nothing.',
   },
 
   // Machine provider.

@@ -137,9 +137,10 @@ const submit = statement(
 );
 
 /**
- * Stores under which boot the command is about to be sent. False: it must not be sent (settled, cancelled, a newer try, submitted
- * under another boot before, or the machine is buried).
- * @throws InnkeeperError STALE_LANE, TURN_UNKNOWN
+ * Stores under which boot the command is about to be sent. False: the turn is over, or its cancel was asked for. STALE_TRY: it
+ * must not be sent by this try (a newer one, settled, submitted under another boot before, the machine buried). A try that still
+ * counts is repeated then; to its lane it may not look like an end, since the command may run.
+ * @throws InnkeeperError STALE_LANE, STALE_TRY, TURN_UNKNOWN
  */
 export function storeSubmission(
   store: Store,
@@ -153,7 +154,7 @@ export function storeSubmission(
     const values = [turnKey, step, index, options.try, generation, bootId, attachment ?? null, user.userId];
     const { rows } = await tx.query<{ cmd_id: string; tool: string; is_first: boolean }>(submit, values);
     const row = rows[0];
-    if (row === undefined) return false;
+    if (row === undefined) throw new InnkeeperError('STALE_TRY', 'This attempt may not send the command any more.');
     if (row.is_first) noteStart(tx, user.userId, options, row);
     return true;
   });

@@ -10,6 +10,7 @@ import { waitFor } from '../support/wait-for.js';
 import { endOf, say, untilWritten } from './support/actions.js';
 import { openLanes, type Lanes } from './support/lane-handle.js';
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
+import { makeTrouble, sleepNow, unstruck } from './support/trouble.js';
 
 const PROMPT = '$ echo one >> ~/runs.txt; sleep 3; echo over\n$ echo two >> ~/runs.txt';
 const CASE_MS = 170_000;
@@ -31,6 +32,18 @@ async function inMidCommand(userId: string, client = stage.stack.client): Promis
   await client.submitTurn({ userId, turnId: 'turn', prompt: PROMPT });
   await client.submitTurn({ userId, turnId: 'next', prompt: '$ echo three >> ~/runs.txt' });
   await untilWritten(stage, userId, 'runs.txt');
+}
+
+/** Numbers a try of the turn's running call, as an attempt does that a frozen worker begins late, once a newer one has begun. */
+async function overtake({ userId, turnId }: { userId: string; turnId: string }, when: string): Promise<void> {
+  await waitFor(`a try of a call that ${when} is overtaken`, async () => {
+    const overtaken = await stage.sql(
+      `update tool_calls c set try = try + 1 from turns t
+       where t.turn_key = c.turn_key and t.user_id = $1 and t.turn_id = $2 and c.try > 0 and c.outcome is null and ${when} returning 1`,
+      [userId, turnId],
+    );
+    return overtaken.length === 1;
+  });
 }
 
 /** Both turns are answered, each command ran once and after the one before it. `first`: outcomes that the cut command may have. */
@@ -126,6 +139,33 @@ describe.concurrent('a lane in mid command', () => {
         zombie.signal('SIGCONT');
         await branch.stop();
       }
+    },
+  );
+
+  it(
+    'whose newest attempt is overtaken by an older one, before it sends the command or while that runs, makes another',
+    { timeout: CASE_MS },
+    async () => {
+      const userId = 'overtaken';
+      const turn = { userId, turnId: 'turn' };
+      await say(stage.stack.client, { userId, turnId: 'first', prompt: '$ true' });
+      await sleepNow(stage, userId);
+      // Between the number of the try and the submission lies the opening of a terminal.
+      await makeTrouble(stage, { kind: 'delay', at: 'after', delayMs: 1_500, route: 'terminals.create' }, userId);
+      await stage.stack.client.submitTurn({ ...turn, prompt: PROMPT });
+      await waitFor('a terminal is being opened', async () => (await unstruck(stage, userId)).length === 0);
+      await overtake(turn, 'submitted_at is null');
+      await untilWritten(stage, userId, 'runs.txt');
+      await overtake(turn, 'submitted_at is not null');
+      expect(await endOf(stage.stack.client, turn)).toMatchObject({ state: 'completed', errorCode: null });
+      expect(await stage.lines(userId, 'runs.txt')).toEqual(['one', 'two']);
+      // Numbered five times: three attempts of its own.
+      expect(await stage.database.calls(turn)).toMatchObject([
+        { outcome: 'exited', exitCode: 0, tries: 5 },
+        { outcome: 'exited', exitCode: 0 },
+      ]);
+      const resumed = `select from turn_events where user_id = $1 and body->>'type' = 'turn.resumed'`;
+      expect(await stage.sql(resumed, [userId])).toEqual([]);
     },
   );
 

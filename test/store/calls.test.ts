@@ -96,30 +96,30 @@ describe('storeSubmission', () => {
     await beginCall(test.store, { ...lane, ...key, boot: null });
     await beginCall(test.store, { ...lane, ...key, boot: null });
     const submit = (more: object) => storeSubmission(test.store, { ...lane, ...key, ...boot, try: 2, ...more });
-    expect(await submit({ try: 1 })).toBe(false);
+    await expect(submit({ try: 1 })).rejects.toMatchObject({ code: 'STALE_TRY' });
     expect(await submit({ attachment: 1 })).toBe(true);
     expect(await submit({ attachment: 2 })).toBe(true);
-    expect(await submit({ bootId: 'boot-2' })).toBe(false);
+    await expect(submit({ bootId: 'boot-2' })).rejects.toMatchObject({ code: 'STALE_TRY' });
     expect((await types('submit')).filter((type) => type === 'command.started')).toHaveLength(1);
   });
 
-  it('refuses once the cancel was asked for, the call is settled or the machine is buried', async () => {
+  it('tells only a turn that is over from an attempt that is: cancelled, settled, its machine buried', async () => {
+    const submit = ({ lane, key, boot }: Prepared): Promise<boolean> =>
+      storeSubmission(test.store, { ...lane, ...key, ...boot, try: 1 });
     const cancelled = await prepare('submit-cancelled');
     await beginCall(test.store, { ...cancelled.lane, ...cancelled.key, boot: null });
     await requestCancel(test.store, { userId: 'submit-cancelled', turnId: 't1' });
-    expect(await storeSubmission(test.store, { ...cancelled.lane, ...cancelled.key, ...cancelled.boot, try: 1 })).toBe(
-      false,
-    );
+    expect(await submit(cancelled)).toBe(false);
 
     const settled = await prepare('submit-settled');
     await beginCall(test.store, { ...settled.lane, ...settled.key, boot: null });
     await settle(settled, { try: 1 });
-    expect(await storeSubmission(test.store, { ...settled.lane, ...settled.key, ...settled.boot, try: 1 })).toBe(false);
+    await expect(submit(settled)).rejects.toMatchObject({ code: 'STALE_TRY' });
 
     const buried = await prepare('submit-buried');
     await beginCall(test.store, { ...buried.lane, ...buried.key, boot: null });
     await buryMachine(test.store, { ...buried.lane, generation: 1, existedUntil: new Date() });
-    expect(await storeSubmission(test.store, { ...buried.lane, ...buried.key, ...buried.boot, try: 1 })).toBe(false);
+    await expect(submit(buried)).rejects.toMatchObject({ code: 'STALE_TRY' });
   });
 });
 

@@ -13,6 +13,7 @@ const CANARY = 'what the user said';
 
 /** Repeated by Temporal; all others end the activity. */
 const RETRIED: readonly ErrorCode[] = [
+  'STALE_TRY',
   'LANE_UNREACHABLE',
   'STORE_UNAVAILABLE',
   'TEMPORAL_UNAVAILABLE',
