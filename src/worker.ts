@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createLanes } from './client/lanes.js';
 import { currentEnvironment, loadConfig } from './config.js';
-import { HEARTBEAT_THROTTLE_MS_MAX, HEARTBEAT_TIMEOUT_MS } from './contracts/limits.js';
+import { HEARTBEAT_THROTTLE_MS_MAX, HEARTBEAT_TIMEOUT_MS, WORKFLOW_TASKS_MAX } from './contracts/limits.js';
 import { createLogger } from './log.js';
 import { failStart } from './worker/fail-start.js';
 import { createParts } from './worker/parts.js';
@@ -36,6 +36,10 @@ async function main(): Promise<void> {
       activities: parts.activities(createLanes({ client, taskQueue })),
       // An idle lane in the cache takes about 150 KB (measured, SDK 1.24); the default goes by memory and ignores containers.
       maxCachedWorkflows: config.worker.maxCachedWorkflows,
+      // Replays share one thread: were it given more at once, all would be late for the 10 s that a task may take (docs/adr/0010).
+      maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASKS_MAX,
+      // Half of them for lanes that no worker has in its cache: where the other half were all, those would starve.
+      nonStickyToStickyPollRatio: 0.5,
       // Running commands hold a slot each; they wait more than they work.
       maxConcurrentActivityTaskExecutions: 500,
       // The default is 0, which cancels every activity at once.

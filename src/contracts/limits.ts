@@ -30,6 +30,8 @@ export const IDLE_MS_MAX = 7 * 24 * 3_600_000;
 export const HISTORY_EVENTS_MAX = 500;
 /** What it was before; runs that went past the bound of today by then are kept to it. */
 export const HISTORY_EVENTS_MAX_BEFORE = 1_000;
+/** Workflow tasks that a worker takes at once: replays of lanes at their longest, on a core that it shares with several others. */
+export const WORKFLOW_TASKS_MAX = 6;
 /** A reconcile, which is alone and short, continues as new at about this many. */
 export const RECONCILE_EVENTS_MAX = 1_000;
 /** First pause of a lane after an error that repeating at once would only repeat; later ones are longer. */
