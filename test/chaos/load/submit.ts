@@ -15,9 +15,10 @@ export interface Submission {
 const PAUSE_MS = 100;
 /** Before a sender that hears nothing says it again. */
 const REPEAT_MS = 6_000;
-/** A turn that is not over by then, and this for each of its commands, is lost. */
-const OVER_MS_MAX = 180_000;
-const COMMAND_MS_MAX = 10_000;
+/** A prompt that is not stored by then is lost. */
+const STORED_MS_MAX = 180_000;
+/** A turn of a user none of whose turns has got anywhere for so long is lost. How long all of it takes is a matter of how often it is struck. */
+const STANDSTILL_MS_MAX = 180_000;
 
 /** A part was away: the sender says it again. */
 export function isPassing(error: unknown): boolean {
@@ -52,7 +53,7 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
   const isStored = async (): Promise<boolean> =>
     (await sql('select 1 from turns where user_id = $1 and turn_id = $2', [userId, turnId])).length > 0;
   // A lane whose workers are killed one after the other may lose a minute before it hears: ten seconds for each.
-  const endsAt = Date.now() + OVER_MS_MAX;
+  const endsAt = Date.now() + STORED_MS_MAX;
   while (Date.now() < endsAt) {
     await surely(async () => {
       await stack.client.wakeNow({ userId }); // Starts the lane where it was terminated.
@@ -68,9 +69,10 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
 export async function untilOver(context: RunContext, submission: Submission): Promise<TurnView | undefined> {
   const { client } = context.rig.stack;
   const { userId, turn } = submission;
-  const overMs = OVER_MS_MAX + turn.commands.length * COMMAND_MS_MAX;
-  const endsAt = Date.now() + overMs;
-  while (Date.now() < endsAt) {
+  let last = { seq: '', atMs: Date.now() };
+  while (Date.now() - last.atMs < STANDSTILL_MS_MAX) {
+    const seq = await lastEventOfTurns(context, userId);
+    if (seq !== last.seq) last = { seq, atMs: Date.now() };
     try {
       return await client.turnResult({ userId, turnId: turn.turnId, timeoutMs: REPEAT_MS });
     } catch (error) {
@@ -84,8 +86,17 @@ export async function untilOver(context: RunContext, submission: Submission): Pr
     // Whatever it was, the id makes it safe to say it again.
     await client.submitTurn({ userId, turnId: turn.turnId, prompt: submission.prompt }).catch(() => undefined);
   }
-  context.journal.complain(`${turn.turnId} did not end in ${overMs / 1_000} s`);
+  context.journal.complain(`${turn.turnId} stood still for ${STANDSTILL_MS_MAX / 1_000} s`);
   return undefined;
+}
+
+/** Changes with everything that happens to the user's turns, and with nothing that happens to the machine alone. */
+async function lastEventOfTurns({ rig }: RunContext, userId: string): Promise<string> {
+  const [row] = await rig.sql<{ seq: string | null }>(
+    'select max(seq)::text as seq from turn_events where user_id = $1 and turn_key is not null',
+    [userId],
+  );
+  return row?.seq ?? '';
 }
 
 export function toSubmission(userId: string, turn: PlannedTurn, canary: string): Submission {
