@@ -2,18 +2,21 @@
 import { activityInfo } from '@temporalio/activity';
 import type { LaneSettings, StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
 import { InnkeeperError, type ErrorCode } from '../contracts/errors.js';
+import type { TurnDeltaBody } from '../contracts/events.js';
 import { CONTEXT_TURNS_MAX, EMPTY_ANSWERS_MAX, MODEL_ATTEMPTS_MAX } from '../contracts/limits.js';
 import { toolDefinitions } from '../guest/tools.js';
-import type { ChatAnswer, ChatModel } from '../model/chat-model.js';
+import type { ChatAnswer, ChatDelta, ChatModel } from '../model/chat-model.js';
 import { buildContext } from '../model/context.js';
 import type { SystemPromptTemplate } from '../model/system-prompt.js';
 import { loadConversation, type Conversation } from '../store/conversation.js';
+import { ANSWER_PART } from '../store/deltas.js';
 import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
 import { beginStep, storeAnswer } from '../store/steps.js';
 import { activity, cancellationSignal, laneRun, type ActivityLog } from './context.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
+import { openLivePart, type LivePart, type LiveText } from './live-text.js';
 import { toNewCalls } from './new-calls.js';
 import { factsOf } from './prompt-facts.js';
 
@@ -25,6 +28,7 @@ export interface ThinkDeps {
   /** For turns that are opened here. */
   readonly defaults: LaneSettings;
   readonly keepAwake: KeepAwake;
+  readonly live: LiveText;
   readonly log: ActivityLog;
 }
 
@@ -34,7 +38,7 @@ const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends
 export type ThinkInput = StepInput & { readonly mayOpen?: true };
 
 export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<ThinkResult> {
-  async function ask(userId: string, conversation: Promise<Conversation>): Promise<ChatAnswer> {
+  async function ask(userId: string, conversation: Promise<Conversation>, live: LivePart): Promise<ChatAnswer> {
     const { store, contextBytesMax: bytesMax } = deps;
     const [{ turns, omitsEarlier }, machine] = await Promise.all([conversation, getMachine(store, { userId })]);
     const systemPrompt = deps.systemPrompt.render(factsOf(userId, machine));
@@ -44,7 +48,12 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
       return row?.phase === 'ready' ? (row.machineId ?? undefined) : undefined;
     };
     const answer = await deps.keepAwake.during(laneRun().workflowId, awake, () =>
-      deps.model.complete({ messages, tools: toolDefinitions, signal: cancellationSignal() }),
+      deps.model.complete({
+        messages,
+        tools: toolDefinitions,
+        signal: cancellationSignal(),
+        onDelta: (delta) => live.push(toBody(delta)),
+      }),
     );
     if (answer.content.trim() === '' && answer.toolCalls.length === 0 && answer.finish !== 'refused') {
       throw new InnkeeperError('MODEL_EMPTY_ANSWER', 'The model answered with neither text nor a tool call.');
@@ -62,7 +71,8 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
     const begun = await beginStep(store, { ...laneRun(), turnKey, step, ...opens });
     if (begun.kind === 'closed' || begun.kind === 'not_next') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
-    const answer = await ask(begun.userId, conversation);
+    const live = openLivePart(deps, { turnKey, step, index: ANSWER_PART, try: begun.try });
+    const answer = await ask(begun.userId, conversation, live).finally(() => live.close());
     const result = await storeAnswer(store, {
       ...laneRun(),
       turnKey,
@@ -94,4 +104,9 @@ function isLastAttempt(error: unknown): boolean {
 function closeOf(answer: ChatAnswer): { outcome: TurnOutcome; code: ErrorCode | null } | null {
   if (answer.finish === 'refused') return { outcome: 'failed', code: 'MODEL_REFUSED' };
   return answer.toolCalls.length === 0 ? { outcome: 'completed', code: null } : null;
+}
+
+function toBody(delta: ChatDelta): TurnDeltaBody {
+  if (delta.kind === 'text') return { type: 'answer.delta', text: delta.text };
+  return { type: 'call.delta', index: delta.index, tool: delta.name, argumentsJson: delta.argumentsJson };
 }

@@ -45,6 +45,52 @@ export type TurnEventBody =
       readonly lost?: readonly string[];
     };
 
+/**
+ * Live text of a part of a turn that is not complete: the model's answer of a step, or the output of one command. Gone once the
+ * durable event of the part (`step.answered`, `command.ended`) has come, which holds the whole.
+ */
+export type TurnDeltaBody =
+  /** What earlier tries at this part said is void. */
+  | { readonly type: 'part.restarted' }
+  | { readonly type: 'answer.delta'; readonly text: string }
+  /** A piece of the arguments of the answer's tool call `index`, as JSON text. */
+  | { readonly type: 'call.delta'; readonly index: number; readonly tool: string; readonly argumentsJson: string }
+  /** Colours are its only control sequences. */
+  | { readonly type: 'output.delta'; readonly index: number; readonly text: string }
+  /** Live text is left out here that nobody has any more; the durable event of the part will hold it. */
+  | { readonly type: 'part.resync' };
+
+/** Places of live text within a part: the number of the try that says it, and from 1 without gaps within the try. */
+export interface DeltaPlace {
+  readonly try: number;
+  readonly n: number;
+}
+
+/** Where a follower of a user's events is: behind the event `seq`, and where that is not (0, 0) behind a delta of the part that came next. */
+export interface EventPosition extends DeltaPlace {
+  readonly seq: number;
+}
+
+export interface TurnDelta {
+  readonly position: EventPosition;
+  readonly turnId: string;
+  readonly step: number;
+  readonly body: TurnDeltaBody;
+}
+
+const POSITION = /^(\d{1,15})(?::(\d{1,9}):(\d{1,9}))?$/;
+
+/** `seq`, or `seq:try:n`: the id that an event stream gives each of its events. */
+export function formatPosition({ seq, try: attempt, n }: EventPosition): string {
+  return attempt === 0 ? String(seq) : `${seq}:${attempt}:${n}`;
+}
+
+/** undefined: no id of an event. */
+export function parsePosition(text: string): EventPosition | undefined {
+  const [, seq, attempt = '0', n = '0'] = POSITION.exec(text) ?? [];
+  return seq === undefined ? undefined : { seq: Number(seq), try: Number(attempt), n: Number(n) };
+}
+
 /** What the replacement of a machine that is lost leaves of a user's things. */
 export const REPLACEMENT = {
   kept: ['the conversation', 'the recorded output of commands'],

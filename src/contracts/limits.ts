@@ -59,6 +59,17 @@ export const MODEL_CONTEXT_BYTES_MAX_DEFAULT = 256 * 1024;
 /** One answer of the model. */
 export const MODEL_ANSWER_BYTES_MAX = 256 * 1024;
 
+/**
+ * Live text is told in batches of about so long or so many bytes; the pieces of an answer come some 20 to 100 times a second. A batch
+ * fits a notice of Postgres (8,000 bytes) unless its JSON is much longer than its text.
+ */
+export const LIVE_BATCH_MS = 30;
+export const LIVE_BATCH_BYTES = 4 * 1024;
+/** While Postgres is away. */
+export const LIVE_RETRY_MS = 1_000;
+/** Output of one command that is shown as it comes: so much of its beginning. */
+export const LIVE_OUTPUT_BYTES_MAX = 1024 * 1024;
+
 /** Terminal size, columns x rows. */
 export const TERMINAL_COLUMNS = 100;
 export const TERMINAL_ROWS = 30;

@@ -1,6 +1,6 @@
 /** Joins the pieces of a streamed completion into one answer. Tolerant of what services leave out; bounded. */
 import { MODEL_ANSWER_BYTES_MAX } from '../contracts/limits.js';
-import type { ChatAnswer, ChatToolCall, TokenUsage } from './chat-model.js';
+import type { ChatAnswer, ChatDelta, ChatToolCall, TokenUsage } from './chat-model.js';
 
 /** Calls kept of one answer; far above what a step carries out, it only bounds memory. */
 const TOOL_CALLS_PER_ANSWER_MAX = 256;
@@ -10,14 +10,15 @@ const NAME_CHARACTERS_MAX = 256;
 const TOKENS_MAX = 2 ** 31 - 1;
 
 interface CallParts {
+  readonly index: number;
   id: string | undefined;
   name: string;
   argumentsJson: string;
 }
 
 export interface AnswerBuilder {
-  /** Takes one chunk; returns the new text in it. */
-  add(chunk: Record<string, unknown>): string;
+  /** Takes one chunk; returns what is new in it. */
+  add(chunk: Record<string, unknown>): ChatDelta[];
   /** True once the answer is longer than allowed: read no further. */
   readonly isOverlong: boolean;
   /** True once the service said why it ended (or nothing more is wanted). */
@@ -46,25 +47,30 @@ export function createAnswerBuilder(options: { idPrefix: string; model: string }
     const id = readName(piece['id']);
     const key = typeof piece['index'] === 'number' ? piece['index'] : (id ?? lastKey ?? 0);
     lastKey = key;
-    const known = calls.get(key) ?? { id: undefined, name: '', argumentsJson: '' };
+    const known = calls.get(key) ?? { index: calls.size, id: undefined, name: '', argumentsJson: '' };
     known.id ??= id;
     calls.set(key, known);
     return known;
   }
 
-  function addCalls(pieces: unknown): void {
-    if (!Array.isArray(pieces)) return;
+  function addCalls(pieces: unknown): ChatDelta[] {
+    const deltas: ChatDelta[] = [];
+    if (!Array.isArray(pieces)) return deltas;
     for (const piece of pieces) {
       if (!isRecord(piece)) continue;
-      if (isOverlong()) return;
+      if (isOverlong()) break;
       const parts = partsOf(piece);
       const target = isRecord(piece['function']) ? piece['function'] : {};
       const { name, arguments: args } = target;
       // Some services repeat the whole name with every piece; none sends it in pieces that repeat.
       if (typeof name === 'string' && name !== parts.name) parts.name += count(name);
+      const { index, argumentsJson: before } = parts;
       if (typeof args === 'string') parts.argumentsJson += count(args);
       else if (isRecord(args)) parts.argumentsJson = count(JSON.stringify(args));
+      const argumentsJson = parts.argumentsJson.slice(before.length);
+      if (argumentsJson !== '') deltas.push({ kind: 'call', index, name: parts.name, argumentsJson });
     }
+    return deltas;
   }
 
   function toCalls(): ChatToolCall[] {
@@ -86,19 +92,20 @@ export function createAnswerBuilder(options: { idPrefix: string; model: string }
       usage = readUsage(chunk['usage']) ?? usage;
       const choices: unknown = chunk['choices'];
       const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
-      if (!isRecord(choice)) return '';
+      if (!isRecord(choice)) return [];
       const delta = choice['delta'] ?? choice['message'];
-      let text = '';
+      const deltas: ChatDelta[] = [];
       if (isRecord(delta)) {
-        text = typeof delta['content'] === 'string' ? count(delta['content']) : '';
+        const text = typeof delta['content'] === 'string' ? count(delta['content']) : '';
         content += text;
+        if (text !== '') deltas.push({ kind: 'text', text });
         if (typeof delta['refusal'] === 'string') refusal += count(delta['refusal']);
-        addCalls(delta['tool_calls']);
+        deltas.push(...addCalls(delta['tool_calls']));
       }
       const ended = choice['finish_reason'];
       // Some routers end a broken answer with the reason `error`: then it has no end.
       if (typeof ended === 'string' && ended !== '' && ended !== 'error') finishReason = ended;
-      return text;
+      return deltas;
     },
     get isOverlong() {
       return isOverlong();

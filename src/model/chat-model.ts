@@ -23,9 +23,15 @@ export interface ChatRequest {
   readonly messages: readonly ChatMessage[];
   readonly tools: readonly ChatTool[];
   readonly signal: AbortSignal;
-  /** Live text, in order; for heartbeats and (later) deltas. */
-  readonly onDelta?: (delta: { readonly text: string }) => void;
+  /** The answer's pieces as they come, in order. */
+  readonly onDelta?: (delta: ChatDelta) => void;
 }
+
+/** A piece of an answer that is being made. */
+export type ChatDelta =
+  | { readonly kind: 'text'; readonly text: string }
+  /** Of the arguments of call `index`; `name` as far as it is known by now. */
+  | { readonly kind: 'call'; readonly index: number; readonly name: string; readonly argumentsJson: string };
 
 export interface TokenUsage {
   readonly inputTokens: number;

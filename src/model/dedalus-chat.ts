@@ -121,8 +121,7 @@ function take(chunk: unknown, builder: AnswerBuilder, request: ChatRequest, apiK
   if (typeof chunk !== 'object' || chunk === null) return;
   const record = chunk as Record<string, unknown>;
   if (record['error'] !== undefined && record['error'] !== null) throw toStreamError(record, 'no reason given', apiKey);
-  const text = builder.add(record);
-  if (text !== '') request.onDelta?.({ text });
+  for (const delta of builder.add(record)) request.onDelta?.(delta);
 }
 
 function finish(builder: AnswerBuilder): ChatAnswer {

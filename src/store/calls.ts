@@ -4,6 +4,7 @@
  */
 import type { CallOutcome, StopWord } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
+import { restartPart } from './deltas.js';
 import { appendEvent } from './events.js';
 import { requireAdopted, requireLane, requireLaneTurn, type LaneRun } from './lane.js';
 import { getMachine, type MachineRow } from './machines.js';
@@ -108,6 +109,7 @@ export function beginCall(
     if (!mayBegin) return { kind: 'closed' };
     if (row.try === null || turn.deadlineAt === null) throw new Error('an open call of a running turn did not begin');
     if (row.is_submission_stored) noteStart(tx, user.userId, options, row);
+    if (row.try > 1) await restartPart(tx, { turnKey, step, index, try: row.try });
     return {
       kind: 'begin',
       userId: user.userId,

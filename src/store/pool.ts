@@ -30,6 +30,8 @@ export interface PoolOptions {
   readonly poolMax: number;
   /** Shown by Postgres beside each connection. */
   readonly applicationName: string;
+  /** Commits do not wait for the disk: for what a crash of Postgres may take. Default false. */
+  readonly mayLoseCommits?: boolean;
 }
 
 export interface Store extends Queryable {
@@ -62,6 +64,7 @@ export function createPool(options: PoolOptions): Store {
   pool.on('error', () => undefined); // An idle connection broke: the pool drops it, and the next query opens another.
   pool.on('connect', (client) => {
     client.on('error', () => undefined); // A connection broke between two queries: the next query on it says so.
+    if (options.mayLoseCommits === true) client.query('set synchronous_commit = off').catch(() => undefined); // Broken: as above.
   });
   const toError = (error: unknown): unknown => toStoreError(error, where);
 

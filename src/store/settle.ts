@@ -60,6 +60,8 @@ const settle = statement(
        settled_at = clock_timestamp()
      where turn_key = $1::bigint and step = $2 and index = $3 and outcome is null and ($4::integer is null or try = $4)
      returning outcome, exit_code
+   ), folded as (
+     delete from turn_deltas where turn_key = $1::bigint and step = $2 and index = $3 and exists (select from settled)
    )
    select coalesce(s.outcome, k.outcome) as outcome, case when s.outcome is null then k.exit_code else s.exit_code end as exit_code,
           k.cmd_id, k.tool, s.outcome is not null as is_first

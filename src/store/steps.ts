@@ -11,6 +11,7 @@ import type {
 import type { ErrorCode } from '../contracts/errors.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { commandId } from '../contracts/ids.js';
+import { ANSWER_PART, restartPart } from './deltas.js';
 import { appendEvent } from './events.js';
 import { requireAdopted, requireLaneTurn, type LaneRun, type LaneTurn, type LaneUser } from './lane.js';
 import { settingsOf, startTurn } from './open-turn.js';
@@ -72,6 +73,8 @@ export function beginStep(store: Store, options: BeginStepOptions): Promise<Begu
     const values = [options.turnKey, options.step];
     const row = one(await tx.query<{ try: number | null; calls: CallRef[] }>(begin, values));
     if (row.try === null) return { kind: 'answered', calls: row.calls };
+    if (row.try > 1)
+      await restartPart(tx, { turnKey: options.turnKey, step: options.step, index: ANSWER_PART, try: row.try });
     return { kind: 'begin', userId: user.userId, try: row.try, opened };
   });
 }
@@ -137,6 +140,8 @@ const answerStep = statement(
      from answered a, jsonb_to_recordset($8::jsonb) as c (index integer, call_id text, cmd_id text, tool text,
        arguments_json text, title text, outcome text, reason text, shown text)
      returning 1
+   ), folded as (
+     delete from turn_deltas d using answered a where d.turn_key = a.turn_key and d.step = a.step and d.index = ${ANSWER_PART}
    )
    select (select count(*) from answered) as answered, (select count(*) from calls) as calls`,
 );

@@ -123,7 +123,8 @@ export function isEnded(turn: { readonly state: TurnState }): boolean {
 
 const close = statement(
   'close_turn',
-  `update turns set state = $2, error_code = $3, answer = $4, ended_at = clock_timestamp()
+  `with folded as (delete from turn_deltas where turn_key = $1::bigint)
+   update turns set state = $2, error_code = $3, answer = $4, ended_at = clock_timestamp()
    where turn_key = $1::bigint and state = 'running'`,
 );
 
@@ -155,6 +156,8 @@ const closeOpen = statement(
      update turns set state = 'failed', error_code = $2, ended_at = clock_timestamp()
      from open where turns.turn_key = open.turn_key
      returning turns.turn_key::text, turns.position, open.state = 'running' as has_run
+   ), folded as (
+     delete from turn_deltas d using open where d.turn_key = open.turn_key
    )
    select turn_key, has_run from closed order by position`,
 );

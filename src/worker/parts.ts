@@ -10,6 +10,7 @@ import type { Logger } from '../log.js';
 import { createDedalusProvider } from '../machines/dedalus/provider.js';
 import { createChatModel } from '../model/dedalus-chat.js';
 import { loadSystemPromptTemplate } from '../model/system-prompt.js';
+import { appendDeltas } from '../store/deltas.js';
 import { isMigrated } from '../store/migrate.js';
 import { createPool } from '../store/pool.js';
 import { createFaultPoints } from './fault-points.js';
@@ -22,6 +23,8 @@ const ANSWER_TIMEOUT_MS = 60_000;
 /** An empty disk is looked at for so long before it is taken for a lost one. */
 const DISK_TIMEOUT_MS = 15_000;
 const NONCE_BYTES = 16;
+/** Connections for live text: a batch takes a millisecond or two. */
+const LIVE_POOL_MAX = 2;
 /** What a start waits for the provider at most. */
 const SETTLE_MS_MAX = 5_000;
 
@@ -53,6 +56,13 @@ export function createParts(config: Config, log: Logger): WorkerParts {
       applicationName: 'innkeeper-worker',
     }),
   );
+  // Of its own, so that it takes no connection from what a turn waits for.
+  const liveStore = createPool({
+    url: config.database.url,
+    poolMax: LIVE_POOL_MAX,
+    applicationName: 'innkeeper-worker-live',
+    mayLoseCommits: true,
+  });
   const machines = createDedalusProvider({
     ...machineSettings,
     newKey,
@@ -77,6 +87,7 @@ export function createParts(config: Config, log: Logger): WorkerParts {
       guest,
       guests,
       model: points.port('model', model),
+      live: { append: (said) => appendDeltas(liveStore, said) },
       systemPrompt,
       contextBytesMax: modelSettings.contextBytesMax,
       keepAwake: createKeepAwake({ machines, intervalMs: machineSettings.keepAwakeMs, newKey, log }),
@@ -115,7 +126,7 @@ export function createParts(config: Config, log: Logger): WorkerParts {
     },
     async close() {
       await guests.closeAll();
-      await store.end();
+      await Promise.all([store.end(), liveStore.end()]);
     },
   };
 }

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { InnkeeperError } from '../../../src/contracts/errors.js';
 import { MODEL_ANSWER_BYTES_MAX } from '../../../src/contracts/limits.js';
-import type { ChatRequest, ChatTool } from '../../../src/model/chat-model.js';
+import type { ChatDelta, ChatRequest, ChatTool } from '../../../src/model/chat-model.js';
 import { createChatModel, modelRoot, type ChatModelOptions } from '../../../src/model/dedalus-chat.js';
 
 const KEY = 'sk-secret-model-key';
@@ -151,7 +151,9 @@ describe('what comes back', () => {
         { choices: [], usage: { prompt_tokens: 7, completion_tokens: 2 } },
       ]);
     const deltas: string[] = [];
-    const answer = await model().complete(request({ onDelta: ({ text }) => deltas.push(text) }));
+    const answer = await model().complete(
+      request({ onDelta: (delta) => delta.kind === 'text' && deltas.push(delta.text) }),
+    );
     expect(answer).toEqual({
       content: 'Hello',
       toolCalls: [],
@@ -172,7 +174,14 @@ describe('what comes back', () => {
         delta({ tool_calls: [{ index: 0, function: { arguments: '"ls"}' } }] }),
         delta({}, 'tool_calls'),
       ]);
-    const answer = await model().complete(request());
+    const deltas: ChatDelta[] = [];
+    const answer = await model().complete(request({ onDelta: (piece) => deltas.push(piece) }));
+    expect(deltas).toEqual([
+      { kind: 'call', index: 1, name: 'read_file', argumentsJson: '{"pa' },
+      { kind: 'call', index: 0, name: 'bash', argumentsJson: '{"command":' },
+      { kind: 'call', index: 1, name: 'read_file', argumentsJson: 'th":"f"}' },
+      { kind: 'call', index: 0, name: 'bash', argumentsJson: '"ls"}' },
+    ]);
     expect(answer.finish).toBe('tool_calls');
     expect(answer.toolCalls).toEqual([
       { id: 'x', name: 'bash', argumentsJson: '{"command":"ls"}' },

@@ -37,7 +37,9 @@ async function complete(
   });
   const answer = await model.complete({
     ...{ messages: [{ role: 'user', content: 'hi' }], tools: [], signal: new AbortController().signal },
-    onDelta: (delta) => (text += delta.text),
+    onDelta: (delta) => {
+      if (delta.kind === 'text') text += delta.text;
+    },
   });
   return { answer, text };
 }

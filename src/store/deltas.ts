@@ -1,0 +1,131 @@
+/**
+ * Live text: stored in small batches while a part of a turn (a model's answer, a command's output) is made, and gone in the
+ * transaction that completes the part. Only the newest try of a part that is open may add to it.
+ */
+import type { TurnDeltaBody } from '../contracts/events.js';
+import { statement, toJson, type Queryable } from './sql.js';
+
+/** Channel of live text. */
+export const DELTAS_CHANNEL = 'innkeeper_deltas';
+/** Postgres takes less than 8,000 bytes; what does not fit is read from the table. */
+const NOTICE_BYTES_MAX = 7_900;
+/** `index` of the model's answer. */
+export const ANSWER_PART = -1;
+
+/** One part of a turn. */
+export interface PartKey {
+  readonly turnKey: string;
+  readonly step: number;
+  /** Of the tool call whose output it is; ANSWER_PART: the model's answer. */
+  readonly index: number;
+}
+
+export interface PlacedDelta {
+  /** From 1 within the try, without gaps; 0: `part.restarted`. */
+  readonly n: number;
+  readonly body: TurnDeltaBody;
+}
+
+/** What a notice carries. */
+export interface DeltaNotice extends PartKey {
+  readonly userId: string;
+  readonly turnId: string;
+  readonly try: number;
+  /** null: too long for a notice. */
+  readonly deltas: readonly PlacedDelta[] | null;
+}
+
+const NOTICE = `jsonb_build_object('userId', t.user_id, 'turnId', t.turn_id, 'turnKey', t.turn_key::text, 'step', $2::integer,
+  'index', $3::integer, 'try', $4::integer, 'deltas', $5::jsonb)`;
+
+/** `owner`: the part's row and then its turn's, locked against whoever completes them, while this try is the newest. */
+const append = (name: string, owner: string): ReturnType<typeof statement> =>
+  statement(
+    name,
+    `with owner as (${owner} for share), told as (
+       select t.user_id, ${NOTICE} as notice from turns t where t.turn_key = $1::bigint and exists (select from owner)
+     ), written as (
+       insert into turn_deltas (turn_key, step, index, try, n, user_id, body)
+       select $1::bigint, $2, $3, $4, (item ->> 'n')::integer, told.user_id, item -> 'body'
+       from told, jsonb_array_elements($5::jsonb) as list (item)
+       on conflict do nothing
+     )
+     select pg_notify('${DELTAS_CHANNEL}', case when octet_length(notice::text) <= ${NOTICE_BYTES_MAX} then notice::text
+       else (notice || '{"deltas": null}')::text end) from told`,
+  );
+const appendToAnswer = append(
+  'append_answer_deltas',
+  `select 1 from steps s join turns t using (turn_key)
+   where s.turn_key = $1::bigint and s.step = $2 and s.try = $4 and s.answered_at is null and t.state = 'running'`,
+);
+const appendToOutput = append(
+  'append_output_deltas',
+  `select 1 from tool_calls c join turns t using (turn_key)
+   where c.turn_key = $1::bigint and c.step = $2 and c.index = $3 and c.try = $4 and c.outcome is null and t.state = 'running'`,
+);
+
+/**
+ * Stores and tells live text of a part; repeating it changes nothing. False: the part is complete, or a newer try owns it.
+ * @throws InnkeeperError STORE_UNAVAILABLE
+ */
+export async function appendDeltas(
+  store: Queryable,
+  { turnKey, step, index, ...said }: PartKey & { readonly try: number; readonly deltas: readonly PlacedDelta[] },
+): Promise<boolean> {
+  const values = [turnKey, step, index, said.try, toJson(said.deltas)];
+  const { rowCount } = await store.query(index === ANSWER_PART ? appendToAnswer : appendToOutput, values);
+  return rowCount > 0;
+}
+
+const restart = statement(
+  'restart_part',
+  `with stale as (
+     delete from turn_deltas where turn_key = $1::bigint and step = $2 and index = $3 and try < $4 returning 1
+   ), told as (
+     select t.user_id, ${NOTICE} as notice from turns t where t.turn_key = $1::bigint and exists (select from stale)
+   ), written as (
+     insert into turn_deltas (turn_key, step, index, try, n, user_id, body)
+     select $1::bigint, $2, $3, $4, (item ->> 'n')::integer, told.user_id, item -> 'body'
+     from told, jsonb_array_elements($5::jsonb) as list (item)
+   )
+   select pg_notify('${DELTAS_CHANNEL}', notice::text) from told`,
+);
+
+/** A new try at a part begins: what earlier ones said is void, and followers who may have seen any are told. */
+export async function restartPart(
+  tx: Queryable,
+  { turnKey, step, index, ...by }: PartKey & { readonly try: number },
+): Promise<void> {
+  const deltas: PlacedDelta[] = [{ n: 0, body: { type: 'part.restarted' } }];
+  await tx.query(restart, [turnKey, step, index, by.try, toJson(deltas)]);
+}
+
+/** Live text as it is stored, with the part that it belongs to. */
+export interface StoredDelta extends PartKey, PlacedDelta {
+  readonly turnId: string;
+  readonly try: number;
+}
+
+interface DeltaRow {
+  turn_key: string;
+  turn_id: string;
+  step: number;
+  index: number;
+  try: number;
+  n: number;
+  body: TurnDeltaBody;
+}
+
+const selectDeltas = statement(
+  'select_deltas',
+  `select d.turn_key::text, t.turn_id, d.step, d.index, d.try, d.n, d.body from turn_deltas d join turns t using (turn_key)
+   where d.user_id = $1 order by d.turn_key, d.step, d.index, d.try, d.n`,
+);
+
+/** All live text of the user, of the part that is being made, in order. */
+export async function readDeltas(store: Queryable, { userId }: { readonly userId: string }): Promise<StoredDelta[]> {
+  const { rows } = await store.query<DeltaRow>(selectDeltas, [userId]);
+  return rows.map(({ turn_key: turnKey, turn_id: turnId, step, index, n, body, ...said }) => {
+    return { turnKey, turnId, step, index, try: said.try, n, body };
+  });
+}
