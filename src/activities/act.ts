@@ -5,7 +5,8 @@
 import type { ActResult, StepInput } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { COMMAND_OUTPUT_HEAD_BYTES, COMMAND_OUTPUT_TAIL_BYTES } from '../contracts/limits.js';
-import type { GuestAttachment, GuestCommand } from '../guest/guest.js';
+import { createColourText } from '../guest/colour-text.js';
+import type { GuestAttachment, GuestCommand, OutputListener } from '../guest/guest.js';
 import { bodyHash, compileToolCall } from '../guest/tools.js';
 import { beginCall, storeSubmission, type BegunCall } from '../store/calls.js';
 import { settleCall } from '../store/settle.js';
@@ -13,6 +14,7 @@ import { activity, cancellationSignal, isCancelledByLane, laneRun, type Activity
 import type { HeldAttachment } from './guests.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
+import { openLivePart, type LivePart, type LiveText } from './live-text.js';
 import { onMachine, type AttachableRow, type OnMachineDeps } from './on-machine.js';
 import {
   isOnLostBoot,
@@ -25,6 +27,7 @@ import {
 
 export interface ActDeps extends OnMachineDeps {
   readonly keepAwake: KeepAwake;
+  readonly live: LiveText;
   readonly log: ActivityLog;
 }
 
@@ -33,7 +36,12 @@ type Begun = Extract<BegunCall, { kind: 'begin' }> & {
   readonly storedFor: GuestAttachment | undefined;
 };
 export type ActInput = StepInput & { readonly index: number };
-type Report = (change: { outputBytes: number }) => void;
+
+/** Who hears of a command while it runs. */
+interface Watchers {
+  report(this: void, change: { outputBytes: number }): void;
+  readonly output: OutputListener;
+}
 
 /** INT, TERM and KILL with 5 s between them, and the time to hear of it. */
 const STOP_MS_MAX = 25_000;
@@ -51,12 +59,18 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
    * Runs the command and waits. Cancelled by the lane while it runs, it is stopped here too: the lane's own stop may have
    * looked before the submission was stored.
    */
-  async function follow(held: HeldAttachment, command: GuestCommand, bootId: string, report: Report): Promise<Over> {
+  async function follow(
+    held: HeldAttachment,
+    command: GuestCommand,
+    bootId: string,
+    { report, output }: Watchers,
+  ): Promise<Over> {
     try {
       return await held.guest.run(command, {
         submittedBootId: bootId,
         signal: cancellationSignal(),
         onProgress: ({ outputBytes }) => report({ outputBytes }),
+        output,
       });
     } catch (error) {
       if (!isCancelledByLane() || held.guest.isBroken) throw error;
@@ -68,7 +82,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
   }
 
   /** May run again in the same try, over another attachment: what was sent over a lost one is looked up, not repeated. */
-  async function runOn(held: HeldAttachment, input: ActInput, begun: Begun, report: Report): Promise<ActResult> {
+  async function runOn(held: HeldAttachment, input: ActInput, begun: Begun, watchers: Watchers): Promise<ActResult> {
     const { turnKey, step, index } = input;
     const { identity, attachment } = held.guest;
     const { generation, bootId } = begun.submitted ?? { generation: held.generation, bootId: identity.bootId };
@@ -76,7 +90,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
       const submission = { ...laneRun(), turnKey, step, index, try: begun.try, generation, bootId, attachment };
       if (!(await storeSubmission(store, submission))) return { kind: 'closed' };
     }
-    const status = await follow(held, commandOf(begun), bootId, report);
+    const status = await follow(held, commandOf(begun), bootId, watchers);
     // The lane that stops it says with which word: it settles what it has stopped.
     if (isStopped(status) && isCancelledByLane()) throw cancellationSignal().reason;
     const settled = await settle(input, begun, settlementOf(status, 'interrupted'));
@@ -85,7 +99,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     return settled;
   }
 
-  async function runOnce(input: ActInput, begun: Begun, report: Report): Promise<ActResult> {
+  async function runOnce(input: ActInput, begun: Begun, watchers: Watchers): Promise<ActResult> {
     const { machine, submitted } = begun;
     if (submitted !== null && submitted.generation !== machine?.generation) {
       return settle(input, begun, settlementOfReplaced());
@@ -99,7 +113,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     return deps.keepAwake.during(
       laneRun().workflowId,
       () => row.machineId,
-      () => onMachine(deps, row, { boot: 'known', forTry }, (held) => runOn(held, input, begun, report)),
+      () => onMachine(deps, row, { boot: 'known', forTry }, (held) => runOn(held, input, begun, watchers)),
     );
   }
 
@@ -120,9 +134,28 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     activity(deps.log, () =>
       withHeartbeat({ phase: 'command', step: input.step }, async (report) => {
         const begun = await begin(input);
-        return begun.kind === 'begin' ? runOnce(input, begun, report) : begun;
+        if (begun.kind !== 'begin') return begun;
+        const { turnKey, step, index } = input;
+        const live = openLivePart(deps, { turnKey, step, index, try: begun.try });
+        return runOnce(input, begun, { report, output: showOutput(live, index) }).finally(() => live.close());
       }),
     );
+}
+
+/** What a command prints, as live text. */
+function showOutput(live: LivePart, index: number): OutputListener {
+  const colours = createColourText();
+  let offset = 0;
+  return {
+    get offset() {
+      return offset;
+    },
+    hear(bytes) {
+      offset += bytes.length;
+      const text = colours.push(bytes);
+      if (text !== '') live.push({ type: 'output.delta', index, text });
+    },
+  };
 }
 
 function commandOf(begun: Begun): GuestCommand {

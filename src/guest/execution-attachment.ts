@@ -14,6 +14,7 @@ import type {
   StopOptions,
   SubmitOptions,
 } from './guest.js';
+import { createLiveOutput, type LiveOutput } from './live-output.js';
 import { toFinalStatus, toRefusal, type FinalStatus } from './records.js';
 import { helloLine, partLine, runLine, statusLine, stopLine } from './requests.js';
 import { installRunner, type RunnerSource } from './runner-source.js';
@@ -65,15 +66,20 @@ export class ExecutionAttachment implements GuestAttachment {
   async run(command: GuestCommand, options: SubmitOptions): Promise<FinalStatus> {
     const { tag } = this.#caller;
     const name = journalName(command.cmdId);
-    const submission = runLine(tag, command, options.submittedBootId);
-    const question = statusLine(tag, name, this.identity.bootId, 'b64');
-    let line = submission;
+    const { bootId } = this.identity;
+    const { submittedBootId } = options;
+    const live = createLiveOutput(options.output);
+    const submission = (): Buffer => runLine(tag, command, { submittedBootId, liveOffset: live.offset });
+    const question = (): Buffer => statusLine(tag, name, { bootId, encoding: 'b64', liveOffset: live.offset });
+    let line = submission();
     for (let round = 0, mute = 0; ; round += 1) {
       const waitMs = EXECUTION_WAITS_MS[Math.min(round, EXECUTION_WAITS_MS.length - 1)] ?? 0;
-      const answer = await this.#ask(name, line, { waitMs, signal: options.signal });
+      const answer = await this.#ask(name, line, { waitMs, signal: options.signal, live });
       if (answer?.kind === 'result' || answer?.kind === 'void') return this.#read(answer, answer.kind, options.signal);
-      if (answer?.kind === 'running') options.onProgress?.({ outputBytes: readCount(answer.fields, 'bytes') ?? 0 });
-      line = answer?.kind === 'running' ? question : submission;
+      if (answer?.kind === 'running') {
+        options.onProgress?.({ outputBytes: readCount(answer.fields, 'bytes') ?? 0 });
+      }
+      line = answer?.kind === 'running' ? question() : submission();
       mute = answer?.kind === 'running' ? 0 : mute + 1;
       if (mute >= MUTE_ANSWERS_MAX) this.#fail('The runner took the command but does not know it.');
     }
@@ -97,10 +103,16 @@ export class ExecutionAttachment implements GuestAttachment {
   }
 
   /** The last word about the command; an answer cut short may have none. */
-  async #ask(name: string, line: Buffer, options: { waitMs: number; signal: AbortSignal }): Promise<Frame | undefined> {
+  async #ask(
+    name: string,
+    line: Buffer,
+    options: { waitMs: number; signal: AbortSignal; live?: LiveOutput },
+  ): Promise<Frame | undefined> {
     if (this.#isBroken) this.#fail('The attachment is closed.');
-    const frames = await this.#caller.call(line, options);
-    const frame = frames.filter((candidate) => candidate.name === name).at(-1);
+    const frames = (await this.#caller.call(line, options)).filter((candidate) => candidate.name === name);
+    // Where something is missing the next question asks for it.
+    for (const each of frames) if (each.kind === 'running') options.live?.take(each);
+    const frame = frames.at(-1);
     if (frame?.kind === 'refused') {
       const refusal = toRefusal(frame);
       if (refusal.code === 'ATTACHMENT_FENCED') this.#isBroken = true;

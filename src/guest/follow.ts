@@ -6,7 +6,7 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { ASK_FIRST_MS, ASK_MAX_MS, RESEND_FIRST_MS, SILENCE_MAX_MS } from './bounds.js';
 import { toFinalStatus, toRefusal, type FinalStatus } from './records.js';
 import type { TerminalChannel } from './terminal-channel.js';
-import { readCount, type Frame } from './wire.js';
+import type { Frame } from './wire.js';
 
 /** Times that an output may arrive other than it is stored before the channel counts as broken. */
 const DAMAGED_MAX = 4;
@@ -18,15 +18,16 @@ export interface Question {
   /** Journal name of the command. */
   readonly name: string;
   /** Sent first, and until something is heard: may be sent any number of times. */
-  readonly opening: Buffer;
+  opening(): Buffer;
   /** Sent when nothing was heard for a while. */
-  readonly reminder: Buffer;
+  reminder(): Buffer;
   /** Asks for the record again in a form that survives terminals that change bytes. */
   readonly repair: Buffer;
   /** Frame kinds, and what record each carries, that answer the question. */
   readonly answers: Readonly<Record<string, 'result' | 'void'>>;
   readonly signal: AbortSignal;
-  readonly onRunning?: ((outputBytes: number) => void) | undefined;
+  /** False: part of what the machine pushed was lost. */
+  onRunning?(frame: Frame): boolean;
 }
 
 /** The machine names the kind: a name that every object has is not one of ours. */
@@ -68,7 +69,7 @@ export function follow(channel: TerminalChannel, question: Question): Promise<Fi
           void channel.break(new InnkeeperError('GUEST_UNREACHABLE', 'The machine does not answer on its terminal.'));
           return;
         }
-        ask(isHeard ? question.reminder : question.opening);
+        ask(isHeard ? question.reminder() : question.opening());
         delayMs = Math.min(ASK_MAX_MS, delayMs * 2);
         plan();
       }, delayMs);
@@ -86,14 +87,14 @@ export function follow(channel: TerminalChannel, question: Question): Promise<Fi
       if (frame.kind === 'absent') {
         isHeard = false;
         delayMs = RESEND_FIRST_MS;
-        ask(question.opening);
+        ask(question.opening());
         return plan();
       }
       const record = find(question.answers, frame.kind) ?? (damaged > 0 ? find(REPAIR_ANSWERS, frame.kind) : undefined);
       if (record === undefined) {
         if (!isHeard) delayMs = ASK_FIRST_MS;
         isHeard = true;
-        if (frame.kind === 'running') question.onRunning?.(readCount(frame.fields, 'bytes') ?? 0);
+        if (frame.kind === 'running' && question.onRunning?.(frame) === false) ask(question.reminder());
         return plan();
       }
       const status = toFinalStatus(frame, record);
@@ -113,7 +114,7 @@ export function follow(channel: TerminalChannel, question: Question): Promise<Fi
     if (question.signal.aborted) return onAbort();
     question.signal.addEventListener('abort', onAbort);
     if (channel.failure !== undefined) return fail(channel.failure);
-    ask(question.opening);
+    ask(question.opening());
     plan();
   });
 }

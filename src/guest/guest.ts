@@ -61,6 +61,15 @@ export interface SubmitOptions {
   readonly signal: AbortSignal;
   /** Called as output arrives, with bytes written so far; at most a few times a second. */
   readonly onProgress?: (progress: { readonly outputBytes: number }) => void;
+  /** Who wants the output as it comes. */
+  readonly output?: OutputListener;
+}
+
+/** Hears the beginning of an output as it comes, LIVE_OUTPUT_BYTES_MAX at most, in order and without gaps, perhaps not to its end. */
+export interface OutputListener {
+  /** Bytes heard so far. */
+  readonly offset: number;
+  hear(bytes: Uint8Array): void;
 }
 
 export interface StopOptions {

@@ -4,16 +4,21 @@ import type { GuestCommand } from './guest.js';
 import { encodeField, encodeLine, journalName } from './wire.js';
 
 /** Submits unless the journal knows the command; answers where it stands. */
-export function runLine(tag: string, command: GuestCommand, submittedBootId: string | undefined): Buffer {
+export function runLine(
+  tag: string,
+  command: GuestCommand,
+  options: { readonly submittedBootId: string | undefined; readonly liveOffset: number | undefined },
+): Buffer {
   return encodeLine(tag, [
     'run',
     journalName(command.cmdId),
     command.bodyHash,
-    submittedBootId ?? '-',
+    options.submittedBootId ?? '-',
     String(Math.max(1, Math.round(command.timeoutMs))),
     String(command.outputHeadBytes),
     String(command.outputTailBytes),
     String(TERM_GRACE_MS_DEFAULT),
+    liveField(options.liveOffset),
     encodeField(command.historyLine ?? ''),
     encodeField(command.script),
   ]);
@@ -22,9 +27,17 @@ export function runLine(tag: string, command: GuestCommand, submittedBootId: str
 /** How the runner sends kept output: as it is, in base64, or not at all. */
 export type OutputEncoding = 'raw' | 'b64' | 'none';
 
-/** Asks where the command stands. */
-export function statusLine(tag: string, name: string, bootId: string, encoding: OutputEncoding): Buffer {
-  return encodeLine(tag, ['status', name, bootId, encoding]);
+/** Asks where the command stands; `liveOffset`: from where its output is wanted as it comes. */
+export function statusLine(
+  tag: string,
+  name: string,
+  options: { readonly bootId: string; readonly encoding: OutputEncoding; readonly liveOffset?: number | undefined },
+): Buffer {
+  return encodeLine(tag, ['status', name, options.bootId, options.encoding, liveField(options.liveOffset)]);
+}
+
+function liveField(offset: number | undefined): string {
+  return offset === undefined ? '-' : String(offset);
 }
 
 /** Asks for a piece of the kept output. */

@@ -548,15 +548,37 @@ output_bytes() {
   for line in "${lines[@]}"; do [[ $line == wchar:* ]] && BYTES=${line#wchar: }; done
 }
 
+# How far command $1 is, with the next piece of its output where that is wanted: of its first segment, the only one that stays.
+emit_progress() {
+  local from=${LIVE[$1]-} piece=
+  [[ -n $from ]] && ((from < BYTES && from < SEGMENT_BYTES)) \
+    && piece=$(tail -c +$((from + 1)) "$JOURNAL/$1.out.0000000" 2>/dev/null | head -c "$LIVE_BYTES" | base64 -w 0)
+  if [[ -z $piece ]]; then emit running "$1" "bytes=$BYTES"; return; fi
+  emit_head running "$1" "bytes=$BYTES offset=$from" "${#piece}" b64
+  printf '%s\035%s\n' "$piece" "$TAG"
+  local padding=${piece##*[!=]}
+  LIVE[$1]=$((from + ${#piece} / 4 * 3 - ${#padding}))
+}
+
+# True where output is wanted of the watched command $1 that was not told yet.
+lags() { [[ -n ${LIVE[$1]-} ]] && ((LIVE[$1] < BYTES && LIVE[$1] < SEGMENT_BYTES)); }
+
+# From where the output of command $1 is wanted as it comes; "-": not at all.
+want_live() {
+  if [[ $2 == - ]]; then unset -v "LIVE[$1]"; else LIVE[$1]=$2; fi
+}
+
 answer() {
   case $STATE in
     result | void) emit_record "$STATE" "$1" ;;
-    started) output_bytes; emit running "$1" "bytes=$BYTES" ;;
+    started) output_bytes; emit_progress "$1" ;;
     *) emit absent "$1" '' ;;
   esac
 }
 
-declare -A WATCHED=() STOPPING=()
+# WATCHED: bytes of output that were last told. LIVE: offset from where the output is wanted as it comes.
+declare -A WATCHED=() STOPPING=() LIVE=()
+LIVE_BYTES=16384
 # The runner at hand: its input and pid, the command that it has been given, if any, and whether it has had one before.
 SPARE= SPARE_PID= SPARE_ID= SPARE_USED=
 
@@ -570,9 +592,9 @@ has_spare() {
   [[ -n $SPARE && -z $SPARE_ID ]] && kill -0 "$SPARE_PID" 2>/dev/null && [[ -z $SPARE_USED || -e /proc/$SPARE_PID/fd/6 ]]
 }
 
-# run: id hash boot timeoutMs head tail graceMs history script
+# run: id hash boot timeoutMs head tail graceMs live history script
 verb_run() {
-  local id=$1 hash=$2 boot=$3 limits="$4 $5 $6 $7" history=$8 script=$9 spec=()
+  local id=$1 hash=$2 boot=$3 limits="$4 $5 $6 $7" live=$8 history=$9 script=${10} spec=()
   mapfile -t spec 2>/dev/null <"$JOURNAL/$id.spec"
   if [[ ${spec[4]-} == end && ${spec[0]} != "$hash" ]]; then emit refused "$id" reason=conflict; return; fi
   look_and_settle "$id" "$boot"
@@ -586,8 +608,10 @@ verb_run() {
     #@ submitted
     emit running "$id" bytes=0
     WATCHED[$id]=0
+    want_live "$id" "$live"
     return
   fi
+  want_live "$id" "$live"
   answer "$id"
   [[ $STATE == started ]] && WATCHED[$id]=0
 }
@@ -601,10 +625,11 @@ submit() {
   SPARE_ID=$1 SPARE_USED=1
 }
 
-# status: id boot encoding (raw, b64, or none: the record without the output)
+# status: id boot encoding (raw, b64, or none: the record without the output) live
 verb_status() {
   local ENCODING=$3
   look_and_settle "$1" "$2"
+  want_live "$1" "$4"
   answer "$1"
   [[ $STATE == started ]] && WATCHED[$1]=0
 }
@@ -675,11 +700,11 @@ look_around() {
       result | void)
         [[ $SPARE_ID == "$id" ]] && SPARE_ID=
         emit_record "$STATE" "$id"
-        unset -v "WATCHED[$id]"
+        unset -v "WATCHED[$id]" "LIVE[$id]"
         ;;
       started)
         output_bytes
-        ((BYTES == WATCHED[$id])) || emit running "$id" "bytes=$BYTES"
+        if ((BYTES != WATCHED[$id])) || lags "$id"; then emit_progress "$id"; fi
         WATCHED[$id]=$BYTES
         ;;
     esac
@@ -791,6 +816,7 @@ serve() {
   while ((!FENCED)); do
     tick=60
     ((${#WATCHED[@]} + ${#STOPPING[@]})) && tick=0.5
+    ((${#LIVE[@]})) && tick=0.2
     if ((pending)); then
       pending=0
       look_around
@@ -839,7 +865,7 @@ once() {
       handle
       ((${#WATCHED[@]})) || return
       wait_for_end "$id" "$wait"
-      verb_status "$id" - b64
+      verb_status "$id" - b64 "${LIVE[$id]:--}"
       ;;
   esac
 }

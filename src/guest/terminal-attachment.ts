@@ -13,11 +13,12 @@ import type {
   StopOptions,
   SubmitOptions,
 } from './guest.js';
+import { createLiveOutput } from './live-output.js';
 import { toRefusal, type FinalStatus } from './records.js';
 import { runLine, statusLine, stopLine } from './requests.js';
 import { installRunner, type RunnerSource } from './runner-source.js';
 import { TerminalChannel } from './terminal-channel.js';
-import { journalName, type Frame } from './wire.js';
+import { journalName, readCount, type Frame } from './wire.js';
 
 export class TerminalAttachment implements GuestAttachment {
   readonly identity: GuestIdentity;
@@ -37,14 +38,20 @@ export class TerminalAttachment implements GuestAttachment {
   async run(command: GuestCommand, options: SubmitOptions): Promise<FinalStatus> {
     const { tag } = this.#channel;
     const name = journalName(command.cmdId);
+    const { bootId } = this.identity;
+    const { submittedBootId } = options;
+    const live = createLiveOutput(options.output);
     return follow(this.#channel, {
       name,
-      opening: runLine(tag, command, options.submittedBootId),
-      reminder: statusLine(tag, name, this.identity.bootId, 'raw'),
-      repair: statusLine(tag, name, this.identity.bootId, 'b64'),
+      opening: () => runLine(tag, command, { submittedBootId, liveOffset: live.offset }),
+      reminder: () => statusLine(tag, name, { bootId, encoding: 'raw', liveOffset: live.offset }),
+      repair: statusLine(tag, name, { bootId, encoding: 'b64' }),
       answers: { result: 'result', void: 'void', 'stopped-result': 'result', 'stopped-void': 'void' },
       signal: options.signal,
-      onRunning: (outputBytes) => options.onProgress?.({ outputBytes }),
+      onRunning: (frame) => {
+        options.onProgress?.({ outputBytes: readCount(frame.fields, 'bytes') ?? 0 });
+        return live.take(frame);
+      },
     });
   }
 
@@ -54,9 +61,9 @@ export class TerminalAttachment implements GuestAttachment {
     const line = stopLine(tag, name, options);
     return follow(this.#channel, {
       name,
-      opening: line,
-      reminder: line,
-      repair: statusLine(tag, name, this.identity.bootId, 'b64'),
+      opening: () => line,
+      reminder: () => line,
+      repair: statusLine(tag, name, { bootId: this.identity.bootId, encoding: 'b64' }),
       answers: { 'stopped-result': 'result', 'stopped-void': 'void' },
       signal: options.signal,
     });

@@ -9,6 +9,7 @@ import { InnkeeperError, isErrorCode } from '../../../src/contracts/errors.js';
 import { attachByExecutions } from '../../../src/guest/execution-attachment.js';
 import { follow } from '../../../src/guest/follow.js';
 import type { CommandStatus } from '../../../src/guest/guest.js';
+import { createLiveOutput } from '../../../src/guest/live-output.js';
 import { loadRunner } from '../../../src/guest/runner-source.js';
 import { TerminalChannel } from '../../../src/guest/terminal-channel.js';
 import type { MachineProvider, Terminal } from '../../../src/machines/provider.js';
@@ -43,6 +44,7 @@ const keys = [
   'reason',
   'boot',
   'bytes',
+  'offset',
 ];
 
 interface Said {
@@ -112,23 +114,29 @@ describe('by terminal', () => {
         const { channel, emit, written } = openFake();
         const caller = new AbortController();
         const given = new Error('the caller gave up');
-        const progress: number[] = [];
-        const [opening, reminder, repair] = ['o', 'r', 'b'].map((text) => Buffer.from(text)) as [
-          Buffer,
-          Buffer,
-          Buffer,
+        const pieces: Uint8Array[] = [];
+        const heard = {
+          offset: 0,
+          hear: (bytes: Uint8Array) => (heard.offset += pieces[pieces.push(bytes) - 1]!.length),
+        };
+        const live = createLiveOutput(heard);
+        const [opening, reminder, repair] = ['o', 'r', 'b'].map((text) => () => Buffer.from(text)) as [
+          () => Buffer,
+          () => Buffer,
+          () => Buffer,
         ];
         const answer = follow(channel, {
-          ...{ name: NAME, opening, reminder, repair, signal: caller.signal },
+          ...{ name: NAME, opening, reminder, repair: repair(), signal: caller.signal },
           answers: { result: 'result', void: 'void' },
-          onRunning: (bytes) => progress.push(bytes),
+          onRunning: (frame) => live.take(frame),
         });
         const outcome = answer.then(checkStatus, (error: unknown) => checkError(error, given));
         for (const record of records) emit(toFrame(TAG, NAME, record));
         caller.abort(given);
         await outcome;
         expect(written()).toBeLessThanOrEqual(records.length + 1);
-        expect(progress.every((bytes) => Number.isSafeInteger(bytes))).toBe(true);
+        expect(pieces.every(({ length }) => length > 0)).toBe(true);
+        expect(heard.offset).toBeLessThanOrEqual(records.reduce((sum, { body }) => sum + body.length, 0));
         expect(vi.getTimerCount()).toBe(0);
       }),
       runs(1_000),
@@ -140,7 +148,7 @@ describe('by terminal', () => {
     const caller = new AbortController();
     const line = Buffer.from('x');
     const answer = follow(channel, {
-      ...{ name: NAME, opening: line, reminder: line, repair: line, signal: caller.signal },
+      ...{ name: NAME, opening: () => line, reminder: () => line, repair: line, signal: caller.signal },
       answers: { result: 'result' },
     });
     const fields = { exit: '0', signal: '', timedout: '0', stopped: '0', started: '1', ended: '2', total: '0' };
