@@ -137,13 +137,13 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
         if (begun.kind !== 'begin') return begun;
         const { turnKey, step, index } = input;
         const live = openLivePart(deps, { turnKey, step, index, try: begun.try });
-        return runOnce(input, begun, { report, output: showOutput(live, index) }).finally(() => live.close());
+        return runOnce(input, begun, { report, output: showOutput(live) }).finally(() => live.close());
       }),
     );
 }
 
 /** What a command prints, as live text. */
-function showOutput(live: LivePart, index: number): OutputListener {
+function showOutput(live: LivePart): OutputListener {
   const colours = createColourText();
   let offset = 0;
   return {
@@ -153,7 +153,7 @@ function showOutput(live: LivePart, index: number): OutputListener {
     hear(bytes) {
       offset += bytes.length;
       const text = colours.push(bytes);
-      if (text !== '') live.push({ type: 'output.delta', index, text });
+      if (text !== '') live.push({ type: 'output.delta', text });
     },
   };
 }

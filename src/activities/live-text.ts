@@ -95,9 +95,7 @@ export function openLivePart(
 /** Two pieces as one, where they say the same kind of thing; undefined where they do not. */
 function join(one: TurnDeltaBody, other: TurnDeltaBody): TurnDeltaBody | undefined {
   if (one.type === 'answer.delta' && other.type === 'answer.delta') return { ...one, text: one.text + other.text };
-  if (one.type === 'output.delta' && other.type === 'output.delta' && one.index === other.index) {
-    return { ...one, text: one.text + other.text };
-  }
+  if (one.type === 'output.delta' && other.type === 'output.delta') return { ...one, text: one.text + other.text };
   if (one.type === 'call.delta' && other.type === 'call.delta' && one.index === other.index) {
     return { ...other, argumentsJson: one.argumentsJson + other.argumentsJson };
   }

@@ -56,7 +56,7 @@ export type TurnDeltaBody =
   /** A piece of the arguments of the answer's tool call `index`, as JSON text. */
   | { readonly type: 'call.delta'; readonly index: number; readonly tool: string; readonly argumentsJson: string }
   /** Colours are its only control sequences. */
-  | { readonly type: 'output.delta'; readonly index: number; readonly text: string }
+  | { readonly type: 'output.delta'; readonly text: string }
   /** Live text is left out here that nobody has any more; the durable event of the part will hold it. */
   | { readonly type: 'part.resync' };
 
@@ -75,6 +75,8 @@ export interface TurnDelta {
   readonly position: EventPosition;
   readonly turnId: string;
   readonly step: number;
+  /** Of the tool call whose output it is; null: the model's answer. */
+  readonly index: number | null;
   readonly body: TurnDeltaBody;
 }
 

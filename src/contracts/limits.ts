@@ -67,6 +67,13 @@ export const LIVE_BATCH_MS = 30;
 export const LIVE_BATCH_BYTES = 4 * 1024;
 /** While Postgres is away. */
 export const LIVE_RETRY_MS = 1_000;
+/** Events of a user that a process keeps for its followers; who is further behind reads them from Postgres, so many at a time. */
+export const FEED_EVENTS_MAX = 256;
+export const FEED_PAGE_EVENTS = 100;
+/** What is kept of a part's live text, as JSON; a follower that lacks more is told so, and waits for the part's event. */
+export const FEED_PART_BYTES_MAX = 2 * 1024 * 1024;
+/** Beneath the notices, in case one is lost. */
+export const FEED_LOOK_MS = 30_000;
 /** Output of one command that is shown as it comes: so much of its beginning. */
 export const LIVE_OUTPUT_BYTES_MAX = 1024 * 1024;
 

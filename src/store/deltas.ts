@@ -106,26 +106,27 @@ export interface StoredDelta extends PartKey, PlacedDelta {
   readonly try: number;
 }
 
-interface DeltaRow {
-  turn_key: string;
-  turn_id: string;
-  step: number;
-  index: number;
-  try: number;
-  n: number;
-  body: TurnDeltaBody;
-}
-
-const selectDeltas = statement(
-  'select_deltas',
-  `select d.turn_key::text, t.turn_id, d.step, d.index, d.try, d.n, d.body from turn_deltas d join turns t using (turn_key)
-   where d.user_id = $1 order by d.turn_key, d.step, d.index, d.try, d.n`,
+const selectHead = statement(
+  'select_event_head',
+  `select u.event_seq as seq, coalesce((
+     select jsonb_agg(jsonb_build_object('turnKey', d.turn_key::text, 'turnId', t.turn_id, 'step', d.step, 'index', d.index,
+       'try', d.try, 'n', d.n, 'body', d.body) order by d.turn_key, d.step, d.index, d.try, d.n)
+     from turn_deltas d join turns t using (turn_key) where d.user_id = u.user_id), '[]') as deltas
+   from users u where u.user_id = $1`,
 );
 
-/** All live text of the user, of the part that is being made, in order. */
-export async function readDeltas(store: Queryable, { userId }: { readonly userId: string }): Promise<StoredDelta[]> {
-  const { rows } = await store.query<DeltaRow>(selectDeltas, [userId]);
-  return rows.map(({ turn_key: turnKey, turn_id: turnId, step, index, n, body, ...said }) => {
-    return { turnKey, turnId, step, index, try: said.try, n, body };
-  });
+export interface EventHead {
+  /** Of the user's last event; 0: there is none yet. */
+  readonly seq: number;
+  /** All live text of the part that is being made, in order. */
+  readonly deltas: readonly StoredDelta[];
+}
+
+/** The end of the user's events, of one instant. undefined: no such user. @throws InnkeeperError STORE_UNAVAILABLE */
+export async function readEventHead(
+  store: Queryable,
+  { userId }: { readonly userId: string },
+): Promise<EventHead | undefined> {
+  const { rows } = await store.query<{ seq: number; deltas: StoredDelta[] }>(selectHead, [userId]);
+  return rows[0];
 }

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { InnkeeperError } from '../contracts/errors.js';
 import { TURN_RESULT_POLL_MS } from '../contracts/limits.js';
+import { DELTAS_CHANNEL, type DeltaNotice } from './deltas.js';
 import { describeUrl } from './errors.js';
 import type { Queryable } from './sql.js';
 import { EVENTS_CHANNEL, type EventNotice } from './transaction.js';
@@ -17,7 +18,7 @@ const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 2_000;
 
 /** undefined: notices may have been lost, look for yourself. */
-export type NoticeHandler = (notice: EventNotice | undefined) => void;
+export type NoticeHandler<N = EventNotice> = (notice: N | undefined) => void;
 
 export interface WaitForEndOptions {
   readonly userId: string;
@@ -34,6 +35,8 @@ export interface TurnListener {
   waitForEnd(options: WaitForEndOptions): Promise<TurnView>;
   /** Calls back for every notice about the user until the returned function is called. */
   subscribe(userId: string, handler: NoticeHandler): () => void;
+  /** The same for live text; only of a listener that was made for it. */
+  subscribeDeltas(userId: string, handler: NoticeHandler<DeltaNotice>): () => void;
   /** Closes the connection; waits under way go on by polling. */
   close(): Promise<void>;
 }
@@ -44,33 +47,28 @@ export interface TurnListenerOptions {
   readonly store: Queryable;
   /** Default `innkeeper-listener`. */
   readonly applicationName?: string;
+  /** Listens to live text too, which is much more. Default false. */
+  readonly hearsDeltas?: boolean;
 }
 
 /** Connects in the background; what is waited for meanwhile is found by polling. @throws InnkeeperError SETTINGS_INVALID */
 export function createTurnListener(options: TurnListenerOptions): TurnListener {
   describeUrl(options.url);
-  const handlers = new Map<string, Set<NoticeHandler>>();
+  const events = createSubscriptions<EventNotice>();
+  const deltas = createSubscriptions<DeltaNotice>();
   const closing = new AbortController();
 
-  function tell(notice: EventNotice | undefined): void {
-    const told =
-      notice === undefined ? [...handlers.values()] : [handlers.get(notice.userId) ?? new Set<NoticeHandler>()];
-    for (const handler of told.flatMap((set) => [...set])) handler(notice);
+  function tell(channel: string | undefined, payload: string | undefined): void {
+    if (channel !== DELTAS_CHANNEL) events.tell(parseNotice(payload));
+    if (channel !== EVENTS_CHANNEL) deltas.tell(parseDeltas(payload));
   }
 
-  function subscribe(userId: string, handler: NoticeHandler): () => void {
-    const own: NoticeHandler = (notice) => handler(notice);
-    const set = handlers.get(userId) ?? new Set();
-    handlers.set(userId, set.add(own));
-    return () => {
-      set.delete(own);
-      if (set.size === 0 && handlers.get(userId) === set) handlers.delete(userId);
-    };
-  }
-
-  const listening = keepListening({ ...options, signal: closing.signal, onNotice: tell });
+  const channels = options.hearsDeltas === true ? [EVENTS_CHANNEL, DELTAS_CHANNEL] : [EVENTS_CHANNEL];
+  const listening = keepListening({ ...options, channels, signal: closing.signal, onNotice: tell });
+  const { subscribe } = events;
   return {
     subscribe,
+    subscribeDeltas: deltas.subscribe,
     waitForEnd: (wait) => waitForEnd({ store: options.store, subscribe }, wait),
     close: async () => {
       closing.abort();
@@ -79,11 +77,38 @@ export function createTurnListener(options: TurnListenerOptions): TurnListener {
   };
 }
 
+interface Subscriptions<N extends { readonly userId: string }> {
+  subscribe(this: void, userId: string, handler: NoticeHandler<N>): () => void;
+  /** undefined: everybody is told that notices may have been lost. */
+  tell(notice: N | undefined): void;
+}
+
+function createSubscriptions<N extends { readonly userId: string }>(): Subscriptions<N> {
+  const handlers = new Map<string, Set<NoticeHandler<N>>>();
+  return {
+    subscribe(userId, handler) {
+      const own: NoticeHandler<N> = (notice) => handler(notice);
+      const set = handlers.get(userId) ?? new Set();
+      handlers.set(userId, set.add(own));
+      return () => {
+        set.delete(own);
+        if (set.size === 0 && handlers.get(userId) === set) handlers.delete(userId);
+      };
+    },
+    tell(notice) {
+      const told = notice === undefined ? [...handlers.values()] : [handlers.get(notice.userId) ?? []];
+      for (const handler of told.flatMap((set) => [...set])) handler(notice);
+    },
+  };
+}
+
+/** `onNotice`: without a channel, notices of every channel may have been lost. */
 async function keepListening(of: {
   readonly url: string;
+  readonly channels: readonly string[];
   readonly applicationName?: string;
   readonly signal: AbortSignal;
-  readonly onNotice: NoticeHandler;
+  readonly onNotice: (channel: string | undefined, payload: string | undefined) => void;
 }): Promise<void> {
   let waitMs = RECONNECT_MS_MIN;
   while (!of.signal.aborted) {
@@ -98,14 +123,12 @@ async function keepListening(of: {
     client.on('error', stop);
     client.on('end', stop);
     of.signal.addEventListener('abort', stop);
-    client.on('notification', ({ channel, payload }) => {
-      if (channel === EVENTS_CHANNEL) of.onNotice(parseNotice(payload));
-    });
+    client.on('notification', ({ channel, payload }) => of.onNotice(channel, payload));
     try {
       await client.connect();
-      await client.query(`listen ${EVENTS_CHANNEL}`);
+      for (const channel of of.channels) await client.query(`listen ${channel}`);
       waitMs = RECONNECT_MS_MIN;
-      of.onNotice(undefined); // What was told while nobody listened.
+      of.onNotice(undefined, undefined); // What was told while nobody listened.
       await ended;
     } catch {
       // Postgres is away: waits go on by polling, and the connection is tried again below.
@@ -125,6 +148,23 @@ function parseNotice(payload: string | undefined): EventNotice | undefined {
     if (typeof notice?.userId !== 'string' || typeof notice.seq !== 'number') return undefined;
     const ended = Array.isArray(notice.ended) ? notice.ended.filter((key) => typeof key === 'string') : null;
     return { userId: notice.userId, seq: notice.seq, ended };
+  } catch {
+    return undefined; // Not ours; looking once too often does no harm.
+  }
+}
+
+/** As parseNotice. The bodies are believed as far as their shape goes: what they add to a page is replaced when the part is complete. */
+function parseDeltas(payload: string | undefined): DeltaNotice | undefined {
+  try {
+    const notice = JSON.parse(payload ?? '') as Partial<DeltaNotice> | null;
+    const { userId, turnId, turnKey, step, index, try: by, deltas } = notice ?? {};
+    const texts = [userId, turnId, turnKey].every((text) => typeof text === 'string');
+    const numbers = [step, index, by].every((number) => Number.isSafeInteger(number));
+    const isList =
+      Array.isArray(deltas) &&
+      deltas.every((one) => Number.isSafeInteger(one?.n) && typeof one.body?.type === 'string');
+    if (!texts || !numbers || !(deltas === null || isList)) return undefined;
+    return notice as DeltaNotice;
   } catch {
     return undefined; // Not ours; looking once too often does no harm.
   }
