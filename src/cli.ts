@@ -14,6 +14,7 @@ import { addMachineVerbs } from './cli/machine.js';
 import { addMigrate } from './cli/migrate.js';
 import { addReconcile } from './cli/reconcile.js';
 import { addShow, addTurns } from './cli/turns.js';
+import { addTail } from './cli/tail.js';
 import { addUsage } from './cli/usage.js';
 import { addUsers } from './cli/users.js';
 
@@ -26,6 +27,7 @@ addChat(program);
 addUsers(program);
 addTurns(program);
 addShow(program);
+addTail(program);
 addMachineVerbs(program);
 addUsage(program);
 addReconcile(program);

@@ -15,6 +15,7 @@ import {
   TURN_RESULT_WAIT_MS_DEFAULT,
 } from './contracts/limits.js';
 import { cancelTurn, destroy, enqueueTurn, messageOf, sleepNow, wakeNow } from './contracts/messages.js';
+import { createEventFeed, type EventFeed, type FeedItem, type FollowFrom } from './feed/event-feed.js';
 import { admitTurn, requestCancel } from './store/admission.js';
 import { workflowIdOf } from './store/lane-ids.js';
 import { createPool, type Store } from './store/pool.js';
@@ -23,6 +24,9 @@ import { getTurn, type TurnView } from './store/turns.js';
 import { createUser, destroyedUser, getUser, requestDestroy, type UserView } from './store/users.js';
 
 export { InnkeeperError } from './contracts/errors.js';
+export type { EventPosition, TurnDelta, TurnEvent } from './contracts/events.js';
+export { formatPosition, parsePosition } from './contracts/events.js';
+export type { FeedItem, FollowFrom } from './feed/event-feed.js';
 export type { TurnView } from './store/turns.js';
 export type { UserView } from './store/users.js';
 
@@ -72,6 +76,15 @@ export interface InnkeeperClient {
    *   reason when aborted
    */
   turnResult(turn: TurnRef & { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<TurnView>;
+  /**
+   * Everything that happened to the user after a position, then what happens, live text included, until the signal ends it. Resume with
+   * the position of the last item: nothing is missed, nothing comes twice. Postgres being away meanwhile is waited out.
+   * @param options `turnId` leaves out other turns and the machine
+   * @throws InnkeeperError USER_UNKNOWN, TURN_UNKNOWN, INVALID_INPUT (a position that lies ahead); the signal's reason
+   */
+  followEvents(
+    options: UserRef & { readonly after?: FollowFrom; readonly turnId?: string; readonly signal?: AbortSignal },
+  ): AsyncIterable<FeedItem>;
   /** The turn as it stands. @throws InnkeeperError TURN_UNKNOWN, USER_UNKNOWN */
   getTurn(turn: TurnRef): Promise<TurnView>;
   /** Ends one turn, waiting or running; the queue stays. Answers the state found. @throws InnkeeperError TURN_UNKNOWN, USER_UNKNOWN */
@@ -110,8 +123,15 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
   });
   let listener: TurnListener | undefined;
+  let following: { readonly feed: EventFeed; readonly listener: TurnListener } | undefined;
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // One for each result that is waited for: many are no leak.
+
+  /** Of its own: who only waits for results is not told of everybody's live text. */
+  function createFollowing(): NonNullable<typeof following> {
+    const own = createTurnListener({ store, url: options.database.url, hearsDeltas: true });
+    return { feed: createEventFeed({ store, listener: own }), listener: own };
+  }
 
   const laneOf = (userId: string): string => workflowIdOf(userId, options.workflowIdKey);
 
@@ -152,6 +172,14 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       const { waitForEnd } = listener;
       return withEither(closing.signal, signal, (either) => waitForEnd({ userId, turnId, timeoutMs, signal: either }));
     },
+    async *followEvents({ userId, turnId, after, signal }) {
+      parseUserId(userId);
+      if (turnId !== undefined) parseTurnId(turnId);
+      following ??= createFollowing();
+      const either = signal === undefined ? closing.signal : AbortSignal.any([closing.signal, signal]);
+      const of = { userId, signal: either, ...(turnId === undefined ? {} : { turnId }) };
+      yield* following.feed.follow(after === undefined ? of : { ...of, after });
+    },
     async getTurn({ userId, turnId }) {
       return getTurn(store, { userId: parseUserId(userId), turnId: parseTurnId(turnId) });
     },
@@ -186,7 +214,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     },
     async close() {
       closing.abort(new InnkeeperError('RESULT_TIMEOUT', 'The client was closed before the turn was over.'));
-      await listener?.close();
+      await Promise.all([listener?.close(), following?.listener.close()]);
       await connection.close();
       await store.end();
     },

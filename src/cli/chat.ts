@@ -2,22 +2,16 @@
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { v7 as uuidv7 } from 'uuid';
-import type { InnkeeperClient } from '../client.js';
+import type { EventPosition, FeedItem, InnkeeperClient, TurnEvent } from '../client.js';
 import type { ClientConfig } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
-import type { TurnEvent } from '../contracts/events.js';
 import { parseUserId } from '../contracts/ids.js';
-import { readEvents } from '../store/events.js';
-import type { Store } from '../store/pool.js';
-import { createTurnListener, type TurnListener } from '../store/turn-listener.js';
 import { withUserOptions, type UserOptions } from './command.js';
-import { deploymentConfig, withClient, withStore } from './deployment.js';
+import { deploymentConfig, withClient } from './deployment.js';
 import { createEventText } from './event-text.js';
+import { createLiveEventText } from './live-event-text.js';
 import { stopSignal, type StopSignal } from './stop-signal.js';
 
-const EVENTS_PAGE = 200;
-/** Beneath the notifications, in case one is lost. */
-const POLL_MS = 1_000;
 const PROMPT = 'you> ';
 
 export interface ChatOptions {
@@ -41,31 +35,27 @@ export function addChat(program: Command): void {
 /** Reads messages line by line until the input ends, `/quit`, or a stop. A message at a time; `/cancel` ends the running one. */
 export async function runChat({ config, userId, stop, json }: ChatOptions): Promise<void> {
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY && !json;
-  await withClient(config, (client) =>
-    withStore(config, async (store) => {
-      const listener = createTurnListener({ store, url: config.database.url });
-      const talk = createTalk({ client, store, listener, userId, json, stop });
-      const lines = createInterface({
-        input: process.stdin,
-        output: isTerminal ? process.stdout : undefined,
-        prompt: PROMPT,
-      });
-      // In a terminal that is read raw, Ctrl-C arrives here and not as a signal.
-      lines.on('SIGINT', () => stop.raise());
-      void stop.received.then(() => lines.close());
-      if (isTerminal) {
-        const hints = 'A line that begins with "$ " is run as it stands by the built-in model. /cancel, /quit.';
-        process.stdout.write(`You are ${userId}. Type a message. ${hints}\n`);
-        lines.prompt();
-      }
-      try {
-        await readMessages({ lines, talk, isTerminal, stop });
-      } finally {
-        lines.close();
-        await listener.close();
-      }
-    }),
-  );
+  await withClient(config, async (client) => {
+    const talk = createTalk({ client, userId, json, isTerminal, stop });
+    const lines = createInterface({
+      input: process.stdin,
+      output: isTerminal ? process.stdout : undefined,
+      prompt: PROMPT,
+    });
+    // In a terminal that is read raw, Ctrl-C arrives here and not as a signal.
+    lines.on('SIGINT', () => stop.raise());
+    void stop.received.then(() => lines.close());
+    if (isTerminal) {
+      const hints = 'A line that begins with "$ " is run as it stands by the built-in model. /cancel, /quit.';
+      process.stdout.write(`You are ${userId}. Type a message. ${hints}\n`);
+      lines.prompt();
+    }
+    try {
+      await readMessages({ lines, talk, isTerminal, stop });
+    } finally {
+      lines.close();
+    }
+  });
 }
 
 async function readMessages(of: {
@@ -101,38 +91,28 @@ interface Talk {
 
 function createTalk(of: {
   client: InnkeeperClient;
-  store: Store;
-  listener: TurnListener;
   userId: string;
   json: boolean;
+  isTerminal: boolean;
   stop: StopSignal;
 }): Talk {
-  const { client, store, listener, userId, json, stop } = of;
-  const toText = createEventText();
+  const { client, userId, json, isTerminal, stop } = of;
+  const toText = isTerminal ? createLiveEventText() : onlyEvents(createEventText());
   let runningTurnId: string | undefined;
+  /** Behind what was shown. */
+  let after: EventPosition | undefined;
 
-  const show = (event: TurnEvent): void => {
-    const text = json ? JSON.stringify(event) : toText(event);
-    if (text !== undefined) process.stdout.write(`${text}\n`);
-  };
+  const toLine = (item: FeedItem): string => (json ? onlyEvents(JSON.stringify)(item) : toText(item));
 
   async function follow(turnId: string): Promise<void> {
-    const [first] = await readEvents(store, { userId, turnId, after: 0, limit: 1 });
-    let after = (first?.seq ?? 1) - 1;
-    const bell = createBell(listener, userId);
-    try {
-      while (!stop.isReceived()) {
-        const events = await readEvents(store, { userId, after, limit: EVENTS_PAGE });
-        for (const event of events) {
-          after = event.seq;
-          // The machine's events, and this turn's; another client's turns are not shown here.
-          if (event.turnId === null || event.turnId === turnId) show(event);
-          if (event.turnId === turnId && event.body.type === 'turn.ended') return;
-        }
-        if (events.length === 0) await bell.rung(stop.received);
-      }
-    } finally {
-      bell.close();
+    // The machine's events, and this turn's; another client's turns are not shown here.
+    const isShown = (of: string | null): boolean => of === null || of === turnId;
+    const from = after ?? { beginningOf: turnId };
+    for await (const item of client.followEvents({ userId, after: from, signal: stop.signal })) {
+      const said = 'event' in item ? item.event : item.delta;
+      after = item.position;
+      if (isShown(said.turnId)) process.stdout.write(toLine(item));
+      if ('event' in item && said.turnId === turnId && item.event.body.type === 'turn.ended') return;
     }
   }
 
@@ -144,6 +124,7 @@ function createTalk(of: {
         runningTurnId = turnId;
         await follow(turnId);
       } catch (error) {
+        if (stop.isReceived()) return;
         if (!InnkeeperError.is(error)) throw error;
         process.stderr.write(`${error.code}: ${error.message} ${error.advice}\n`);
       } finally {
@@ -156,30 +137,10 @@ function createTalk(of: {
   };
 }
 
-/** Rings when something was appended for the user, and now and then by itself. */
-function createBell(
-  listener: TurnListener,
-  userId: string,
-): { rung(stop: Promise<void>): Promise<void>; close(): void } {
-  let hasRung = false;
-  let ring = (): void => undefined;
-  const unsubscribe = listener.subscribe(userId, () => {
-    hasRung = true;
-    ring();
-  });
-  return {
-    rung: async (stop) => {
-      let timer: NodeJS.Timeout | undefined;
-      if (!hasRung) {
-        const waited = new Promise<void>((resolve) => {
-          ring = resolve;
-          timer = setTimeout(resolve, POLL_MS);
-        });
-        await Promise.race([waited, stop]);
-      }
-      clearTimeout(timer);
-      hasRung = false;
-    },
-    close: unsubscribe,
+/** For whoever reads lines: of everything only the events, whole. */
+function onlyEvents(toText: (event: TurnEvent) => string | undefined): (item: FeedItem) => string {
+  return (item) => {
+    const text = 'event' in item ? toText(item.event) : undefined;
+    return text === undefined ? '' : `${text}\n`;
   };
 }

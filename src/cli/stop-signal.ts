@@ -1,10 +1,13 @@
 /** One place for the ways in which a person or a supervisor says stop. */
+import { setMaxListeners } from 'node:events';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface StopSignal {
   /** Resolves at the first one. */
   readonly received: Promise<void>;
+  /** Aborts at the first one. */
+  readonly signal: AbortSignal;
   isReceived(): boolean;
   /** As if a first signal had come: for a chat that ended. */
   raise(): void;
@@ -12,15 +15,11 @@ export interface StopSignal {
 
 /** Takes the signals from now on. `onSecond` runs at each one after the first. */
 export function stopSignal(options: { readonly onSecond?: () => void } = {}): StopSignal {
-  let isReceived = false;
-  let resolve: () => void = () => undefined;
-  const received = new Promise<void>((done) => {
-    resolve = done;
-  });
-  const raise = (): void => {
-    isReceived = true;
-    resolve();
-  };
-  for (const signal of SIGNALS) process.on(signal, () => (isReceived ? options.onSecond?.() : raise()));
-  return { received, isReceived: () => isReceived, raise };
+  const controller = new AbortController();
+  const { signal } = controller;
+  setMaxListeners(0, signal); // Whatever waits ends by it.
+  const received = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  const raise = (): void => controller.abort(new Error('stopped'));
+  for (const name of SIGNALS) process.on(name, () => (signal.aborted ? options.onSecond?.() : raise()));
+  return { received, signal, isReceived: () => signal.aborted, raise };
 }

@@ -12,10 +12,15 @@ import type { TurnListener } from '../store/turn-listener.js';
 import { foldedBy } from './folding.js';
 import { UserFeed } from './user-feed.js';
 
+/**
+ * Where to go on: behind what was heard last (default the beginning of the user's events), behind the last event (`'end'`, with the live
+ * text of the moment), or with a turn's first event, the machine's events since then included.
+ */
+export type FollowFrom = EventPosition | 'end' | { readonly beginningOf: string };
+
 export interface FollowOptions {
   readonly userId: string;
-  /** Where to go on; default the beginning of the user's events. `'end'`: behind the last event, with the live text of the moment. */
-  readonly after?: EventPosition | 'end';
+  readonly after?: FollowFrom;
   /** Only what concerns this turn. */
   readonly turnId?: string;
   readonly signal: AbortSignal;
@@ -28,7 +33,8 @@ export type FeedItem =
 export interface EventFeed {
   /**
    * Everything after a position, then what comes, until the signal ends it.
-   * @throws InnkeeperError USER_UNKNOWN, STORE_UNAVAILABLE (at the beginning), INVALID_INPUT (a position that lies ahead); the signal's reason
+   * @throws InnkeeperError USER_UNKNOWN, TURN_UNKNOWN, STORE_UNAVAILABLE (at the beginning), INVALID_INPUT (a position that lies ahead);
+   *   the signal's reason
    */
   follow(options: FollowOptions): AsyncGenerator<FeedItem, never>;
   /** Users who are being followed here. */
@@ -89,6 +95,14 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
     return page.filter((event) => event.seq <= feed.seq);
   }
 
+  async function toPosition(feed: UserFeed, userId: string, after: FollowFrom): Promise<EventPosition> {
+    if (after === 'end') return { ...START, seq: feed.seq };
+    if (!('beginningOf' in after)) return after;
+    const [first] = await readEvents(store, { userId, turnId: after.beginningOf, after: 0, limit: 1 });
+    if (first === undefined) throw new InnkeeperError('TURN_UNKNOWN', 'This user has no such turn.');
+    return { ...START, seq: first.seq - 1 };
+  }
+
   async function* follow(options: FollowOptions): AsyncGenerator<FeedItem, never> {
     const { userId, turnId, signal, after = START } = options;
     const concerns = (item: { readonly turnId: string | null }): boolean =>
@@ -97,7 +111,7 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
     try {
       await shared.opened;
       const { feed } = shared;
-      let position: EventPosition = after === 'end' ? { ...START, seq: feed.seq } : after;
+      let position = await toPosition(feed, userId, after);
       if (position.seq > feed.seq) {
         throw new InnkeeperError('INVALID_INPUT', `The position ${position.seq} lies ahead of the user's last event.`);
       }
