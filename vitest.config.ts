@@ -55,7 +55,7 @@ export default defineConfig({
       {
         test: {
           name: 'parts',
-          include: ['test/{store,contract,guest,emulator}/**/*.test.ts'],
+          include: ['test/{store,contract,guest,emulator,gateway}/**/*.test.ts'],
           testTimeout: SERVER_TEST_MS,
           hookTimeout: SERVER_TEST_MS,
           maxWorkers: 3,

@@ -123,16 +123,11 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
   });
   let listener: TurnListener | undefined;
-  let following: { readonly feed: EventFeed; readonly listener: TurnListener } | undefined;
+  let feed: EventFeed | undefined;
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // One for each result that is waited for: many are no leak.
 
-  /** Of its own: who only waits for results is not told of everybody's live text. */
-  function createFollowing(): NonNullable<typeof following> {
-    const own = createTurnListener({ store, url: options.database.url, hearsDeltas: true });
-    return { feed: createEventFeed({ store, listener: own }), listener: own };
-  }
-
+  const listen = (): TurnListener => (listener ??= createTurnListener({ store, url: options.database.url }));
   const laneOf = (userId: string): string => workflowIdOf(userId, options.workflowIdKey);
 
   /** Lane of a user who may be asked for something. */
@@ -168,17 +163,16 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       if (!(Number.isFinite(timeoutMs) && timeoutMs >= 0)) {
         throw new InnkeeperError('INVALID_INPUT', 'timeoutMs must be a number of milliseconds from 0.');
       }
-      listener ??= createTurnListener({ store, url: options.database.url });
-      const { waitForEnd } = listener;
+      const { waitForEnd } = listen();
       return withEither(closing.signal, signal, (either) => waitForEnd({ userId, turnId, timeoutMs, signal: either }));
     },
     async *followEvents({ userId, turnId, after, signal }) {
       parseUserId(userId);
       if (turnId !== undefined) parseTurnId(turnId);
-      following ??= createFollowing();
+      feed ??= createEventFeed({ store, listener: listen() });
       const either = signal === undefined ? closing.signal : AbortSignal.any([closing.signal, signal]);
       const of = { userId, signal: either, ...(turnId === undefined ? {} : { turnId }) };
-      yield* following.feed.follow(after === undefined ? of : { ...of, after });
+      yield* feed.follow(after === undefined ? of : { ...of, after });
     },
     async getTurn({ userId, turnId }) {
       return getTurn(store, { userId: parseUserId(userId), turnId: parseTurnId(turnId) });
@@ -214,7 +208,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     },
     async close() {
       closing.abort(new InnkeeperError('RESULT_TIMEOUT', 'The client was closed before the turn was over.'));
-      await Promise.all([listener?.close(), following?.listener.close()]);
+      await listener?.close();
       await connection.close();
       await store.end();
     },

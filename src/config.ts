@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { deepFreeze, parse, pick, SECRETS, type Environment } from './config-reading.js';
+import { InnkeeperError } from './contracts/errors.js';
 import { TASK_QUEUE_DEFAULT } from './contracts/ids.js';
 import * as limits from './contracts/limits.js';
 
@@ -118,6 +119,15 @@ const workerSettings = {
   WORKER_FAULT_POINT: text().optional(),
 };
 
+const gatewaySettings = {
+  ...clientSettings,
+  GATEWAY_HOST: text().default('127.0.0.1'),
+  GATEWAY_PORT: whole(8_080, 0, 65_535),
+  USER_TOKENS_JWKS_URL: url('http:', 'https:').optional(),
+  USER_TOKENS_ISSUER: text().optional(),
+  USER_TOKENS_AUDIENCE: text().optional(),
+};
+
 /** The environment of this process; nothing else reads it. */
 export function currentEnvironment(): Environment {
   return process.env;
@@ -139,7 +149,7 @@ export function settingsEnvironment(env: Environment): Record<string, string> {
 }
 
 /** Names of all settings, for the test that `.env.example` documents each. */
-export const SETTING_NAMES: readonly string[] = Object.keys(workerSettings);
+export const SETTING_NAMES: readonly string[] = Object.keys({ ...workerSettings, ...gatewaySettings });
 
 export type Config = ReturnType<typeof loadConfig>;
 export type ClientConfig = ReturnType<typeof loadClientConfig>;
@@ -203,6 +213,32 @@ export function loadConfig(env: Environment) {
 export function loadClientConfig(env: Environment) {
   const s = parse(clientSettings, env);
   return deepFreeze({ ...clientSlices(s), turn: { openTurnsMax: s.OPEN_TURNS_MAX, idleMs: s.IDLE_MS } });
+}
+
+/** Settings of the gateway. @throws as loadConfig */
+export function loadGatewayConfig(env: Environment) {
+  const s = parse(gatewaySettings, env);
+  const { USER_TOKENS_JWKS_URL: jwksUrl, USER_TOKENS_ISSUER: issuer, USER_TOKENS_AUDIENCE: audience } = s;
+  const given = [jwksUrl, issuer, audience].filter((setting) => setting !== undefined);
+  if (given.length > 0 && given.length < 3) {
+    throw new InnkeeperError(
+      'SETTINGS_INVALID',
+      'USER_TOKENS_JWKS_URL, USER_TOKENS_ISSUER and USER_TOKENS_AUDIENCE belong together: set all, or none.',
+    );
+  }
+  return deepFreeze({
+    ...clientSlices(s),
+    turn: { openTurnsMax: s.OPEN_TURNS_MAX, idleMs: s.IDLE_MS },
+    gateway: {
+      host: s.GATEWAY_HOST,
+      port: s.GATEWAY_PORT,
+      /** undefined: no tokens of users are taken. */
+      userTokens:
+        jwksUrl === undefined || issuer === undefined || audience === undefined
+          ? undefined
+          : { jwksUrl, issuer, audience },
+    },
+  });
 }
 
 type ClientSettings = z.infer<z.ZodObject<typeof clientSettings>>;

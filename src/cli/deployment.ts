@@ -9,7 +9,7 @@ import { currentEnvironment, loadClientConfig, type ClientConfig, type Environme
 import { InnkeeperError } from '../contracts/errors.js';
 import { createPool, type Store } from '../store/pool.js';
 import { RUN_FILE } from '../dev/paths.js';
-import { toConnectionOptions } from '../worker/connection-options.js';
+import { toClientOptions } from '../worker/connection-options.js';
 
 /** Where `innkeeper dev` keeps its state unless told otherwise. */
 export const DATA_DIR_DEFAULT = '.data';
@@ -44,18 +44,7 @@ export function nothingRuns({ data }: DeploymentOptions): string {
 /** Opens a client for the time of `work`. */
 export async function withClient<T>(config: ClientConfig, work: (client: InnkeeperClient) => Promise<T>): Promise<T> {
   const { createClient } = await import('../client.js');
-  const { address, namespace, taskQueue } = config.temporal;
-  const { apiKey, tls } = toConnectionOptions(config.temporal);
-  const client = createClient({
-    temporal: {
-      ...{ address, namespace, taskQueue },
-      ...(typeof apiKey === 'string' ? { apiKey } : {}),
-      ...(tls === undefined || tls === null ? {} : { tls }),
-    },
-    database: { url: config.database.url, poolMax: 2 },
-    ...(config.workflowIdKey === undefined ? {} : { workflowIdKey: config.workflowIdKey }),
-    openTurnsMax: config.turn.openTurnsMax,
-  });
+  const client = createClient(toClientOptions({ ...config, database: { ...config.database, poolMax: 2 } }));
   try {
     return await work(client);
   } finally {

@@ -79,6 +79,37 @@ const table = {
     advice: 'Stop the other run, or give this one a folder of its own with --data.',
   },
 
+  // Input of a client of the gateway.
+  UNAUTHENTICATED: {
+    kind: 'rejected',
+    httpStatus: 401,
+    advice:
+      'Send "authorization: Bearer" with a key of this deployment (innkeeper keys create), or a valid token of a user.',
+  },
+  FORBIDDEN: {
+    kind: 'rejected',
+    httpStatus: 403,
+    advice: 'Use a key of the scope that the route asks for; a token of a user reaches that user only.',
+  },
+  ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
+  BODY_TOO_LARGE: { kind: 'rejected', httpStatus: 413, advice: 'Send a body of at most 512 KiB.' },
+  MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
+  RATE_LIMITED: {
+    kind: 'rejected',
+    httpStatus: 429,
+    advice: 'Wait for as long as retry-after says, then go on more slowly.',
+  },
+  STREAMS_EXCEEDED: {
+    kind: 'rejected',
+    httpStatus: 429,
+    advice: 'Close an event stream before you open another: one for each user is enough.',
+  },
+  TURN_NOT_WAITING: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Only a waiting turn can be removed from the queue: cancel one that runs.',
+  },
+
   // Parts that are away.
   LANE_UNREACHABLE: {
     kind: 'transient',

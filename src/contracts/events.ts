@@ -72,7 +72,6 @@ export interface EventPosition extends DeltaPlace {
 }
 
 export interface TurnDelta {
-  readonly position: EventPosition;
   readonly turnId: string;
   readonly step: number;
   /** Of the tool call whose output it is; null: the model's answer. */

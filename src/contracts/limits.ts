@@ -138,3 +138,18 @@ export const RECONCILE_RUN_MS_MAX = 3_600_000;
 /** Findings that are over are kept for so long, and at most so many of them. */
 export const FINDINGS_KEPT_MS_MAX = 30 * 24 * 3_600_000;
 export const FINDINGS_KEPT_MAX = 10_000;
+
+/** Body of a request to the gateway: a prompt at its longest, every byte escaped. */
+export const REQUEST_BODY_BYTES_MAX = 512 * 1024;
+/** How long a request may hold for a turn's result. */
+export const RESULT_HOLD_SECONDS_MAX = 60;
+/** Items of one page. */
+export const PAGE_ITEMS_DEFAULT = 50;
+export const PAGE_ITEMS_MAX = 200;
+/** Event streams that one process keeps open, and those of one user among them. */
+export const STREAMS_MAX = 5_000;
+export const STREAMS_OF_USER_MAX = 32;
+/** A comment keeps proxies from closing a stream that is quiet. */
+export const STREAM_HEARTBEAT_MS = 15_000;
+/** A reader that takes nothing for so long is disconnected: it resumes by the id that it has. */
+export const STREAM_STALL_MS_MAX = 30_000;

@@ -127,7 +127,7 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
         for (const { step, index: at, turnId: of, body, ...place } of deltas) {
           const index = at === ANSWER_PART ? null : at;
           position = { seq: position.seq, try: place.try, n: place.n };
-          if (concerns({ turnId: of })) yield { position, delta: { position, turnId: of, step, index, body } };
+          if (concerns({ turnId: of })) yield { position, delta: { turnId: of, step, index, body } };
         }
         if (deltas.length === 0) await feed.changed(signal);
       }

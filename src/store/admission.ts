@@ -113,3 +113,29 @@ export function requestCancel(
     return { state: 'cancelled', wasQueued: true, workflowId };
   });
 }
+
+const removeQueued = statement(
+  'remove_queued_turn',
+  `with target as (
+     select turn_key, state from turns where user_id = $1 and turn_id = $2
+   ), closed as (
+     update turns set state = 'cancelled', error_code = 'CANCELLED', ended_at = clock_timestamp()
+     where turn_key = (select turn_key from target where state = 'queued')
+   )
+   select turn_key::text, state from target`,
+);
+
+/**
+ * Removes a turn that waits; one that runs, or is over, stays as it is.
+ * @throws InnkeeperError USER_UNKNOWN, TURN_UNKNOWN, TURN_NOT_WAITING
+ */
+export function removeWaiting(store: Store, turn: { readonly userId: string; readonly turnId: string }): Promise<void> {
+  return withTransaction(store, async (tx) => {
+    if ((await lockUser(tx, turn.userId)) === undefined) throw unknownUser();
+    const found = await tx.query<{ turn_key: string; state: TurnState }>(removeQueued, [turn.userId, turn.turnId]);
+    if (found.rowCount === 0) throw new InnkeeperError('TURN_UNKNOWN', 'This user has no such turn.');
+    const { turn_key: turnKey, state } = one(found);
+    if (state !== 'queued') throw new InnkeeperError('TURN_NOT_WAITING', `The turn is ${state}.`);
+    noteTurnEnd(tx, { userId: turn.userId, turnKey, outcome: 'cancelled', code: 'CANCELLED', hasRun: false });
+  });
+}

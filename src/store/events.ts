@@ -1,7 +1,9 @@
 /** The event log of each user: appended in the transaction that commits what it tells, read from any sequence. */
+import { InnkeeperError } from '../contracts/errors.js';
 import type { TurnEvent, TurnEventBody } from '../contracts/events.js';
 import { statement, type Queryable } from './sql.js';
 import type { Tx } from './transaction.js';
+import { unknownUser } from './users.js';
 
 /**
  * Appends an event when the transaction commits. It takes the user's next sequence under the user's row lock, so there are
@@ -38,4 +40,26 @@ export async function readEvents(
     turnId === undefined ? [userId, after, limit] : [userId, after, limit, turnId],
   );
   return rows.map(({ seq, turn_id, at, body }) => ({ seq, turnId: turn_id, at: at.toISOString(), body }));
+}
+
+const selectLast = statement(
+  'select_last_event_of_turn',
+  `select t.turn_key is not null as is_known, t.state in ('completed', 'failed', 'cancelled') as is_over,
+     (select max(seq) from turn_events where turn_key = t.turn_key) as seq
+   from users u left join turns t on t.user_id = u.user_id and t.turn_id = $2 where u.user_id = $1`,
+);
+
+/** The turn's last event so far, and whether there will be no other. @throws InnkeeperError USER_UNKNOWN, TURN_UNKNOWN */
+export async function lastEventOfTurn(
+  store: Queryable,
+  { userId, turnId }: { readonly userId: string; readonly turnId: string },
+): Promise<{ readonly seq: number; readonly isOver: boolean }> {
+  const { rows } = await store.query<{ is_known: boolean; is_over: boolean; seq: number }>(selectLast, [
+    userId,
+    turnId,
+  ]);
+  const [row] = rows;
+  if (row === undefined) throw unknownUser();
+  if (!row.is_known) throw new InnkeeperError('TURN_UNKNOWN', 'This user has no such turn.');
+  return { seq: row.seq, isOver: row.is_over };
 }

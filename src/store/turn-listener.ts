@@ -35,7 +35,7 @@ export interface TurnListener {
   waitForEnd(options: WaitForEndOptions): Promise<TurnView>;
   /** Calls back for every notice about the user until the returned function is called. */
   subscribe(userId: string, handler: NoticeHandler): () => void;
-  /** The same for live text; only of a listener that was made for it. */
+  /** The same for live text, which is much more: the connection listens to it from the first call on. */
   subscribeDeltas(userId: string, handler: NoticeHandler<DeltaNotice>): () => void;
   /** Closes the connection; waits under way go on by polling. */
   close(): Promise<void>;
@@ -47,8 +47,6 @@ export interface TurnListenerOptions {
   readonly store: Queryable;
   /** Default `innkeeper-listener`. */
   readonly applicationName?: string;
-  /** Listens to live text too, which is much more. Default false. */
-  readonly hearsDeltas?: boolean;
 }
 
 /** Connects in the background; what is waited for meanwhile is found by polling. @throws InnkeeperError SETTINGS_INVALID */
@@ -58,21 +56,25 @@ export function createTurnListener(options: TurnListenerOptions): TurnListener {
   const deltas = createSubscriptions<DeltaNotice>();
   const closing = new AbortController();
 
-  function tell(channel: string | undefined, payload: string | undefined): void {
-    if (channel !== DELTAS_CHANNEL) events.tell(parseNotice(payload));
-    if (channel !== EVENTS_CHANNEL) deltas.tell(parseDeltas(payload));
+  function tell(channel: string, payload: string | undefined): void {
+    if (channel === EVENTS_CHANNEL) events.tell(parseNotice(payload));
+    if (channel === DELTAS_CHANNEL) deltas.tell(parseDeltas(payload));
   }
 
-  const channels = options.hearsDeltas === true ? [EVENTS_CHANNEL, DELTAS_CHANNEL] : [EVENTS_CHANNEL];
-  const listening = keepListening({ ...options, channels, signal: closing.signal, onNotice: tell });
+  const connection = keepListening({ ...options, signal: closing.signal, onNotice: tell });
+  connection.listen(EVENTS_CHANNEL);
   const { subscribe } = events;
   return {
     subscribe,
-    subscribeDeltas: deltas.subscribe,
+    subscribeDeltas(userId, handler) {
+      const unsubscribe = deltas.subscribe(userId, handler);
+      connection.listen(DELTAS_CHANNEL);
+      return unsubscribe;
+    },
     waitForEnd: (wait) => waitForEnd({ store: options.store, subscribe }, wait),
     close: async () => {
       closing.abort();
-      await listening;
+      await connection.ended;
     },
   };
 }
@@ -102,43 +104,69 @@ function createSubscriptions<N extends { readonly userId: string }>(): Subscript
   };
 }
 
-/** `onNotice`: without a channel, notices of every channel may have been lost. */
-async function keepListening(of: {
+interface Listening {
+  /** From now on, over every connection. */
+  listen(channel: string): void;
+  readonly ended: Promise<void>;
+}
+
+/** `onNotice`: without a payload, notices of the channel may have been lost. */
+function keepListening(of: {
   readonly url: string;
-  readonly channels: readonly string[];
   readonly applicationName?: string;
   readonly signal: AbortSignal;
-  readonly onNotice: (channel: string | undefined, payload: string | undefined) => void;
-}): Promise<void> {
-  let waitMs = RECONNECT_MS_MIN;
-  while (!of.signal.aborted) {
-    const client = new pg.Client({
-      connectionString: of.url,
-      application_name: of.applicationName ?? 'innkeeper-listener',
-      connectionTimeoutMillis: CONNECT_MS_MAX,
-      keepAlive: true,
-    });
-    let stop = (): void => undefined;
-    const ended = new Promise<void>((resolve) => (stop = resolve));
-    client.on('error', stop);
-    client.on('end', stop);
-    of.signal.addEventListener('abort', stop);
-    client.on('notification', ({ channel, payload }) => of.onNotice(channel, payload));
-    try {
-      await client.connect();
-      for (const channel of of.channels) await client.query(`listen ${channel}`);
-      waitMs = RECONNECT_MS_MIN;
-      of.onNotice(undefined, undefined); // What was told while nobody listened.
-      await ended;
-    } catch {
-      // Postgres is away: waits go on by polling, and the connection is tried again below.
-    } finally {
-      of.signal.removeEventListener('abort', stop);
-      await client.end().catch(() => undefined); // Broken already.
-    }
-    await delay(waitMs, undefined, { signal: of.signal }).catch(() => undefined); // Aborted: the loop ends.
-    waitMs = Math.min(waitMs * 2, RECONNECT_MS_MAX);
+  readonly onNotice: (channel: string, payload: string | undefined) => void;
+}): Listening {
+  const channels = new Set<string>();
+  let current: pg.Client | undefined;
+
+  async function begin(client: pg.Client, channel: string): Promise<void> {
+    await client.query(`listen ${channel}`);
+    of.onNotice(channel, undefined); // What was told while nobody listened.
   }
+
+  async function keep(): Promise<void> {
+    let waitMs = RECONNECT_MS_MIN;
+    while (!of.signal.aborted) {
+      const client = new pg.Client({
+        connectionString: of.url,
+        application_name: of.applicationName ?? 'innkeeper-listener',
+        connectionTimeoutMillis: CONNECT_MS_MAX,
+        keepAlive: true,
+      });
+      let stop = (): void => undefined;
+      const ended = new Promise<void>((resolve) => (stop = resolve));
+      client.on('error', stop);
+      client.on('end', stop);
+      of.signal.addEventListener('abort', stop);
+      client.on('notification', ({ channel, payload }) => of.onNotice(channel, payload));
+      try {
+        await client.connect();
+        current = client;
+        for (const channel of channels) await begin(client, channel);
+        waitMs = RECONNECT_MS_MIN;
+        await ended;
+      } catch {
+        // Postgres is away: waits go on by polling, and the connection is tried again below.
+      } finally {
+        current = undefined;
+        of.signal.removeEventListener('abort', stop);
+        await client.end().catch(() => undefined); // Broken already.
+      }
+      await delay(waitMs, undefined, { signal: of.signal }).catch(() => undefined); // Aborted: the loop ends.
+      waitMs = Math.min(waitMs * 2, RECONNECT_MS_MAX);
+    }
+  }
+
+  return {
+    listen(channel) {
+      if (channels.has(channel)) return;
+      channels.add(channel);
+      // Where the connection breaks meanwhile the next one listens to all.
+      if (current !== undefined) begin(current, channel).catch(() => undefined);
+    },
+    ended: keep(),
+  };
 }
 
 /** Anybody with the right to connect may send on a channel, so nothing in it is believed; undefined then. */

@@ -74,6 +74,12 @@ const selectTurns = statement(
    where u.user_id = $1 order by t.position desc`,
 );
 
+const selectOpen = statement(
+  'select_open_turns',
+  `select ${COLUMNS} from users u left join turns t on t.user_id = u.user_id and t.state in ('queued', 'running') ${TALLY}
+   where u.user_id = $1 order by t.position`,
+);
+
 /** @throws InnkeeperError USER_UNKNOWN, TURN_UNKNOWN */
 export async function getTurn(
   store: Queryable,
@@ -91,6 +97,16 @@ export async function listTurns(
   page: { readonly userId: string; readonly limit: number; readonly before?: number },
 ): Promise<TurnView[]> {
   const { rows } = await store.query<TurnViewRow>(selectTurns, [page.userId, page.before ?? null, page.limit]);
+  return toViews(rows);
+}
+
+/** The user's open turns in their order, the running one first. @throws InnkeeperError USER_UNKNOWN */
+export async function listOpenTurns(store: Queryable, { userId }: { readonly userId: string }): Promise<TurnView[]> {
+  return toViews((await store.query<TurnViewRow>(selectOpen, [userId])).rows);
+}
+
+/** A user without such turns is one row without a turn. */
+function toViews(rows: readonly TurnViewRow[]): TurnView[] {
   if (rows.length === 0) throw unknownUser();
   return rows.flatMap((row) => (row.turn_key === null ? [] : [toView({ ...row, turn_key: row.turn_key })]));
 }

@@ -1,7 +1,8 @@
 /** Settings -> options of a connection to Temporal. Loads nothing of the SDK: commands use it too. */
 import { readFileSync } from 'node:fs';
 import type { NativeConnectionOptions } from '@temporalio/worker';
-import type { TemporalConfig } from '../config.js';
+import type { ClientOptions } from '../client.js';
+import type { ClientConfig, TemporalConfig } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
 
 /** @throws InnkeeperError SETTINGS_INVALID */
@@ -10,6 +11,22 @@ export function toConnectionOptions({ address, apiKey, tls }: TemporalConfig): N
     address,
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(tls === undefined ? {} : { tls: toTls(tls) }),
+  };
+}
+
+/** Settings -> options of the client library. @throws InnkeeperError SETTINGS_INVALID */
+export function toClientOptions(config: ClientConfig): ClientOptions {
+  const { address, namespace, taskQueue } = config.temporal;
+  const { apiKey, tls } = toConnectionOptions(config.temporal);
+  return {
+    temporal: {
+      ...{ address, namespace, taskQueue },
+      ...(typeof apiKey === 'string' ? { apiKey } : {}),
+      ...(tls === undefined || tls === null ? {} : { tls }),
+    },
+    database: config.database,
+    ...(config.workflowIdKey === undefined ? {} : { workflowIdKey: config.workflowIdKey }),
+    openTurnsMax: config.turn.openTurnsMax,
   };
 }
 

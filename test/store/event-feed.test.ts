@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => test.close());
 beforeEach(() => {
-  listener = createTurnListener({ url: test.url, store: test.store, hearsDeltas: true });
+  listener = createTurnListener({ url: test.url, store: test.store });
   feed = createEventFeed({ store: test.store, listener });
   stop = new AbortController();
 });
@@ -49,7 +49,7 @@ class Heard {
   take(item: FeedItem): void {
     this.id = formatPosition(item.position);
     if ('event' in item) this.#takeEvent(item.event);
-    else this.#takeDelta(item.delta);
+    else this.#takeDelta(item);
   }
 
   #takeEvent({ seq, turnId, body }: Extract<FeedItem, { event: unknown }>['event']): void {
@@ -64,7 +64,8 @@ class Heard {
     this.#part = { name: '', try: 0, n: 0, text: '' };
   }
 
-  #takeDelta({ position, turnId, step, index, body }: Extract<FeedItem, { delta: unknown }>['delta']): void {
+  #takeDelta({ position, delta }: Extract<FeedItem, { delta: unknown }>): void {
+    const { turnId, step, index, body } = delta;
     const { try: by, n } = position;
     const name = `${turnId} ${step} ${index ?? ANSWER_PART}`;
     if (this.#folded.has(name)) this.faults.push(`live text of ${name} after its end`);

@@ -7,7 +7,7 @@ import type { FeedItem } from '../../../src/feed/event-feed.js';
 const position = { seq: 1, try: 0, n: 0 };
 const event = (body: TurnEventBody): FeedItem => ({ position, event: { seq: 1, turnId: 't', at: '', body } });
 const delta = (body: TurnDeltaBody, index: number | null = null): FeedItem => {
-  return { position, delta: { position, turnId: 't', step: 0, index, body } };
+  return { position, delta: { turnId: 't', step: 0, index, body } };
 };
 const said = (text: string): FeedItem => delta({ type: 'answer.delta', text });
 const printed = (text: string): FeedItem => delta({ type: 'output.delta', text }, 0);

@@ -1,0 +1,47 @@
+/** The gateway's process: HTTP in front of Postgres and Temporal, any number of replicas. */
+import { createClient } from './client.js';
+import { currentEnvironment, loadGatewayConfig } from './config.js';
+import { createGateway } from './gateway/server.js';
+import { createUserTokens } from './gateway/user-tokens.js';
+import { createLogger } from './log.js';
+import { isMigrated } from './store/migrate.js';
+import { createPool } from './store/pool.js';
+import { toClientOptions } from './worker/connection-options.js';
+import { failStart } from './worker/fail-start.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+async function main(): Promise<void> {
+  const config = loadGatewayConfig(currentEnvironment());
+  const log = createLogger({ level: config.logLevel, part: 'gateway' });
+  const store = createPool({
+    url: config.database.url,
+    poolMax: config.database.poolMax,
+    applicationName: 'innkeeper-gateway',
+  });
+  const client = createClient(toClientOptions(config));
+  const { host, port, userTokens } = config.gateway;
+  const app = await createGateway({
+    ...{ client, store, prices: config.prices, log },
+    tokens: userTokens === undefined ? undefined : createUserTokens(userTokens),
+    notReady: async () => ((await isMigrated(store).catch(() => false)) ? [] : ['postgres']),
+  });
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, () => resolve());
+  });
+  try {
+    const address = await app.listen({ host, port });
+    log.info({ address }, 'gateway runs');
+    // For whoever started this process; everything else goes to stderr.
+    process.stdout.write(`${JSON.stringify({ gatewayState: 'running', pid: process.pid, gatewayUrl: address })}\n`);
+    await stopped;
+  } finally {
+    // Requests under way are answered; streams end, and their readers resume elsewhere.
+    await app.close();
+    await client.close();
+    await store.end();
+  }
+  log.info('gateway drained');
+}
+
+main().catch(failStart);

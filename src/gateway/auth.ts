@@ -1,0 +1,44 @@
+/** Who asks, and what they may reach. */
+import type { FastifyRequest } from 'fastify';
+import { InnkeeperError } from '../contracts/errors.js';
+import { findApiKey, type KeyScope } from '../store/api-keys.js';
+import type { Queryable } from '../store/sql.js';
+import type { UserTokens } from './user-tokens.js';
+
+export type Principal =
+  | { readonly kind: 'key'; readonly keyId: string; readonly scope: KeyScope }
+  /** Reaches this user only. */
+  | { readonly kind: 'user'; readonly userId: string };
+
+/** `user`: keys, and the user whom the path names; `operator`: keys of that scope. */
+export type Access = 'user' | 'operator';
+
+const BEARER = /^Bearer ([\x21-\x7e]{1,8192})$/i;
+
+/** @throws InnkeeperError UNAUTHENTICATED, STORE_UNAVAILABLE */
+export async function authenticate(
+  request: FastifyRequest,
+  parts: { readonly store: Queryable; readonly tokens: UserTokens | undefined },
+): Promise<Principal> {
+  const credential = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  if (credential === undefined) throw new InnkeeperError('UNAUTHENTICATED', 'The request has no bearer credential.');
+  if (credential.startsWith('ik_')) {
+    const key = await findApiKey(parts.store, credential);
+    if (key === undefined) throw new InnkeeperError('UNAUTHENTICATED', 'This key is not known, or was revoked.');
+    return { kind: 'key', keyId: key.keyId, scope: key.scope };
+  }
+  if (parts.tokens === undefined)
+    throw new InnkeeperError('UNAUTHENTICATED', 'This deployment takes no tokens of users.');
+  return { kind: 'user', userId: await parts.tokens.verify(credential) };
+}
+
+/** Says the same whether or not what is asked for exists. @throws InnkeeperError FORBIDDEN */
+export function authorize(principal: Principal, access: Access, userId: string | undefined): void {
+  if (access === 'operator') {
+    if (principal.kind === 'key' && principal.scope === 'operator') return;
+    throw new InnkeeperError('FORBIDDEN', 'This route is for keys of the scope operator.');
+  }
+  if (principal.kind === 'user' && principal.userId !== userId) {
+    throw new InnkeeperError('FORBIDDEN', 'A token of a user reaches that user only.');
+  }
+}

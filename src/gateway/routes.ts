@@ -1,0 +1,37 @@
+/** What the routes share. */
+import type { z } from 'zod';
+import { parseUserId } from '../contracts/ids.js';
+import type { Access } from './auth.js';
+import { problemSchema } from './problem.js';
+
+/** Schema and access of a route, as the server and the document know them. */
+export function describe<T extends object>(
+  access: Access,
+  schema: T & { readonly summary: string; readonly tags: readonly string[] },
+) {
+  return {
+    config: { access },
+    schema: { security: [{ bearer: [] }], ...schema },
+  } as const;
+}
+
+/** Answers of every route beside its own. */
+export const problems = {
+  '4xx': problemSchema.describe('The request was refused'),
+  '5xx': problemSchema.describe('A part is away, or failed'),
+} as const;
+
+/** A page of items, and where the next one begins; null: this is the last. */
+export function toPage<T>(
+  items: readonly T[],
+  limit: number,
+  cursorOf: (last: T) => string,
+): { items: T[]; next: string | null } {
+  const last = items.at(-1);
+  return { items: [...items], next: items.length < limit || last === undefined ? null : cursorOf(last) };
+}
+
+/** @throws InnkeeperError INVALID_USER_ID */
+export const userOf = ({ user }: { readonly user: string }): string => parseUserId(user);
+
+export type Infer<T extends z.ZodType> = z.infer<T>;
