@@ -15,7 +15,7 @@ import {
   TURN_RESULT_WAIT_MS_DEFAULT,
 } from './contracts/limits.js';
 import { cancelTurn, destroy, enqueueTurn, messageOf, sleepNow, wakeNow } from './contracts/messages.js';
-import { createEventFeed, type EventFeed, type FeedItem, type FollowFrom } from './feed/event-feed.js';
+import { createEventFeed, type EventFeed, type FeedItem, type FollowFrom } from './client/event-feed.js';
 import { admitTurn, requestCancel } from './store/admission.js';
 import { workflowIdOf } from './store/lane-ids.js';
 import { createPool, type Store } from './store/pool.js';
@@ -26,7 +26,7 @@ import { createUser, destroyedUser, getUser, requestDestroy, type UserView } fro
 export { InnkeeperError } from './contracts/errors.js';
 export type { EventPosition, TurnDelta, TurnEvent } from './contracts/events.js';
 export { formatPosition, parsePosition } from './contracts/events.js';
-export type { FeedItem, FollowFrom } from './feed/event-feed.js';
+export type { FeedItem, FollowFrom } from './client/event-feed.js';
 export type { TurnView } from './store/turns.js';
 export type { UserView } from './store/users.js';
 

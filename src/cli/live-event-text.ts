@@ -1,6 +1,6 @@
 /** Events and live text as a person reads them in a terminal: what was shown live is not shown again, only what it lacks. */
 import type { TurnDelta, TurnEvent } from '../contracts/events.js';
-import type { FeedItem } from '../feed/event-feed.js';
+import type { FeedItem } from '../client/event-feed.js';
 import { createColourText, type ColourText } from '../guest/colour-text.js';
 import { createEventText, toPlain } from './event-text.js';
 
@@ -53,9 +53,8 @@ export function createLiveEventText(): (item: FeedItem) => string {
     if (body.type === 'part.resync') return `${close()}${note('…')}`;
     const name = JSON.stringify([turnId, step, index]);
     const before = part?.name === name ? '' : close();
-    if (part?.name !== name) part = { name, colours: createColourText(), text: '', isColoured: false };
     const isOutput = body.type === 'output.delta';
-    const shown = part as Shown;
+    const shown = (part ??= { name, colours: createColourText(), text: '', isColoured: false });
     let text = shown.colours.push(Buffer.from(body.text));
     if (shown.text === '' && !isOutput) text = text.trimStart();
     const plain = toPlain(text);

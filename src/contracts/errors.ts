@@ -94,11 +94,6 @@ const table = {
   ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
   BODY_TOO_LARGE: { kind: 'rejected', httpStatus: 413, advice: 'Send a body of at most 512 KiB.' },
   MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
-  RATE_LIMITED: {
-    kind: 'rejected',
-    httpStatus: 429,
-    advice: 'Wait for as long as retry-after says, then go on more slowly.',
-  },
   STREAMS_EXCEEDED: {
     kind: 'rejected',
     httpStatus: 429,

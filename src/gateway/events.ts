@@ -10,7 +10,7 @@ import { STREAM_HEARTBEAT_MS, STREAM_STALL_MS_MAX, STREAMS_MAX, STREAMS_OF_USER_
 import { lastEventOfTurn } from '../store/events.js';
 import { getUser } from '../store/users.js';
 import { describe, problems, userOf } from './routes.js';
-import type { Gateway, RouteParts } from './server.js';
+import type { Gateway, RouteParts } from './parts.js';
 import { eventsHeaders, eventsQuery, userParams } from './views.js';
 
 const HEADERS = {

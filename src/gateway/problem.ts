@@ -49,6 +49,6 @@ export async function answerProblem(error: unknown, request: FastifyRequest, rep
   if (status === 401) void reply.header('www-authenticate', 'Bearer');
   if (known.retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1_000)));
   const type = `urn:innkeeper:problem:${known.code.toLowerCase().replaceAll('_', '-')}`;
-  const body = { type, title: advice, status, detail: known.message, code: known.code, instance: String(request.id) };
+  const body = { type, title: advice, status, detail: known.message, code: known.code, instance: request.id };
   await reply.status(status).type(PROBLEM_TYPE).send(JSON.stringify(body));
 }

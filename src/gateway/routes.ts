@@ -1,5 +1,4 @@
 /** What the routes share. */
-import type { z } from 'zod';
 import { parseUserId } from '../contracts/ids.js';
 import type { Access } from './auth.js';
 import { problemSchema } from './problem.js';
@@ -33,5 +32,3 @@ export function toPage<T>(
 
 /** @throws InnkeeperError INVALID_USER_ID */
 export const userOf = ({ user }: { readonly user: string }): string => parseUserId(user);
-
-export type Infer<T extends z.ZodType> = z.infer<T>;

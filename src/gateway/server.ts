@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { LogController, type FastifyRequest } from 'fastify';
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -12,17 +12,14 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import { v7 as uuidv7 } from 'uuid';
-import type { InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
-import type { Prices } from '../store/cost.js';
-import type { Store } from '../store/pool.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { addEventRoutes } from './events.js';
+import type { Gateway, GatewayParts } from './parts.js';
 import { answerProblem } from './problem.js';
 import { addTurnRoutes } from './turns.js';
 import { addUserRoutes } from './users.js';
-import type { UserTokens } from './user-tokens.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -33,30 +30,6 @@ declare module 'fastify' {
     access?: Access;
   }
 }
-
-export interface GatewayParts {
-  readonly client: InnkeeperClient;
-  readonly store: Store;
-  readonly prices: Prices;
-  /** undefined: the deployment takes no tokens of users. */
-  readonly tokens: UserTokens | undefined;
-  /** Answers which part is not ready, by name; empty: all are. */
-  readonly notReady: () => Promise<readonly string[]>;
-  readonly log: FastifyBaseLogger;
-}
-
-/** The same, and for the routes: aborts once the gateway ends, so that nobody is waited for. */
-export interface RouteParts extends GatewayParts {
-  readonly closing: AbortSignal;
-}
-
-export type Gateway = FastifyInstance<
-  import('node:http').Server,
-  import('node:http').IncomingMessage,
-  import('node:http').ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->;
 
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 /** An id in a path may be its longest, every byte escaped. */

@@ -7,7 +7,7 @@ import { parseTurnId } from '../contracts/ids.js';
 import { removeWaiting } from '../store/admission.js';
 import { listOpenTurns, listTurns, type TurnView as StoredTurn } from '../store/turns.js';
 import { describe, problems, toPage, userOf } from './routes.js';
-import type { Gateway, RouteParts } from './server.js';
+import type { Gateway, RouteParts } from './parts.js';
 import {
   cancelledView,
   pageQuery,

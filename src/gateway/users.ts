@@ -5,7 +5,7 @@ import { toCostLine } from '../store/cost.js';
 import { usage } from '../store/usage.js';
 import { listUsers, type UserView } from '../store/users.js';
 import { describe, problems, toPage, userOf } from './routes.js';
-import type { Gateway, GatewayParts } from './server.js';
+import type { Gateway, GatewayParts } from './parts.js';
 import { acceptedView, createdView, pageQuery, usageView, userBody, userParams, usersPage, userView } from './views.js';
 
 const TAGS = ['users'] as const;

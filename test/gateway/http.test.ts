@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type InnkeeperClient } from '../../src/client.js';
-import { createGateway, type Gateway } from '../../src/gateway/server.js';
+import type { Gateway } from '../../src/gateway/parts.js';
+import { createGateway } from '../../src/gateway/server.js';
 import { silentLogger } from '../../src/log.js';
 import { createApiKey, revokeApiKey } from '../../src/store/api-keys.js';
 import { ANSWER_PART, appendDeltas } from '../../src/store/deltas.js';

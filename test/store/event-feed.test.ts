@@ -6,7 +6,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { formatPosition, parsePosition, type EventPosition } from '../../src/contracts/events.js';
-import { createEventFeed, type EventFeed, type FeedItem } from '../../src/feed/event-feed.js';
+import { createEventFeed, type EventFeed, type FeedItem } from '../../src/client/event-feed.js';
 import { beginCall } from '../../src/store/calls.js';
 import { ANSWER_PART, appendDeltas } from '../../src/store/deltas.js';
 import { settleCall } from '../../src/store/settle.js';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createLiveEventText } from '../../../src/cli/live-event-text.js';
 import type { TurnDeltaBody, TurnEventBody } from '../../../src/contracts/events.js';
-import type { FeedItem } from '../../../src/feed/event-feed.js';
+import type { FeedItem } from '../../../src/client/event-feed.js';
 
 const position = { seq: 1, try: 0, n: 0 };
 const event = (body: TurnEventBody): FeedItem => ({ position, event: { seq: 1, turnId: 't', at: '', body } });

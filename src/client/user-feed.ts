@@ -37,7 +37,7 @@ export class UserFeed {
   /** Something may have been missed: Postgres is asked for the end of everything. */
   #mustLook = true;
   #isOpen = false;
-  #pumping: Promise<void> | undefined;
+  #isPumping = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
   #wake = (): void => undefined;
@@ -123,7 +123,9 @@ export class UserFeed {
 
   #pump(): void {
     if (!this.#isOpen || this.#isClosed) return;
-    this.#pumping ??= this.#work().finally(() => (this.#pumping = undefined));
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    void this.#work().finally(() => (this.#isPumping = false));
   }
 
   /** Until nothing is left to be done; Postgres being away is waited out. */

@@ -1,0 +1,26 @@
+/** What the gateway is made of, and what its routes are given. */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { InnkeeperClient } from '../client.js';
+import type { Prices } from '../store/cost.js';
+import type { Store } from '../store/pool.js';
+import type { UserTokens } from './user-tokens.js';
+
+export interface GatewayParts {
+  readonly client: InnkeeperClient;
+  readonly store: Store;
+  readonly prices: Prices;
+  /** undefined: the deployment takes no tokens of users. */
+  readonly tokens: UserTokens | undefined;
+  /** Answers which part is not ready, by name; empty: all are. */
+  readonly notReady: () => Promise<readonly string[]>;
+  readonly log: FastifyBaseLogger;
+}
+
+/** The same, and for the routes: aborts once the gateway ends, so that nobody is waited for. */
+export interface RouteParts extends GatewayParts {
+  readonly closing: AbortSignal;
+}
+
+export type Gateway = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;
