@@ -1,3 +1,14 @@
+create table api_keys (
+  key_id text not null,
+  name text not null,
+  scope text not null,
+  key_hash bytea not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  revoked_at timestamp with time zone,
+  constraint api_keys_pkey PRIMARY KEY (key_id),
+  constraint api_keys_scope_check CHECK ((scope = ANY (ARRAY['service'::text, 'operator'::text])))
+);
+
 create table awake_intervals (
   user_id text not null,
   generation integer not null,
@@ -180,6 +191,19 @@ create table transcript (
 CREATE INDEX transcript_by_turn ON public.transcript USING btree (turn_key);
 CREATE UNIQUE INDEX transcript_one_answer_per_step ON public.transcript USING btree (turn_key, step) WHERE (kind = 'assistant'::text);
 grant select on transcript to innkeeper_client;
+
+create table turn_deltas (
+  turn_key bigint not null,
+  step integer not null,
+  index integer not null,
+  try integer not null,
+  n integer not null,
+  user_id text not null,
+  body jsonb not null,
+  constraint turn_deltas_pkey PRIMARY KEY (turn_key, step, index, try, n)
+) with (autovacuum_vacuum_scale_factor=0.5, autovacuum_analyze_threshold=10000);
+CREATE INDEX turn_deltas_by_user ON public.turn_deltas USING btree (user_id);
+grant select on turn_deltas to innkeeper_client;
 
 create table turn_events (
   user_id text not null,
