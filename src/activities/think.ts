@@ -1,5 +1,4 @@
 /** The activity `think`: one model call of one step. Its result is stored once, in the transaction that may close the turn. */
-import { activityInfo } from '@temporalio/activity';
 import type { LaneSettings, StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
 import { InnkeeperError, type ErrorCode } from '../contracts/errors.js';
 import type { TurnDeltaBody } from '../contracts/events.js';
@@ -12,7 +11,7 @@ import { loadConversation, type Conversation } from '../store/conversation.js';
 import { ANSWER_PART } from '../store/deltas.js';
 import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
-import { beginStep, storeAnswer } from '../store/steps.js';
+import { beginStep, countModelFailure, storeAnswer } from '../store/steps.js';
 import { activity, cancellationSignal, laneRun, type ActivityLog } from './context.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
@@ -37,7 +36,19 @@ const CUT_NOTE = '\n\n[The answer reached the length limit of the model and ends
 
 export type ThinkInput = StepInput & { readonly mayOpen?: true };
 
+type StepTry = Pick<StepInput, 'turnKey' | 'step'> & { readonly try: number };
+
+/** Failures of the model at one step after which the turn fails with the model's code. */
+const FAILURES_MAX: Partial<Readonly<Record<ErrorCode, number>>> = {
+  MODEL_EMPTY_ANSWER: EMPTY_ANSWERS_MAX,
+  MODEL_UNAVAILABLE: MODEL_ATTEMPTS_MAX,
+  MODEL_RATE_LIMITED: MODEL_ATTEMPTS_MAX,
+};
+
 export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<ThinkResult> {
+  /** After these no attempt is made. */
+  const lastErrors = new WeakSet<InnkeeperError>();
+
   async function ask(userId: string, conversation: Promise<Conversation>, live: LivePart): Promise<ChatAnswer> {
     const { store, contextBytesMax: bytesMax } = deps;
     const [{ turns, omitsEarlier }, machine] = await Promise.all([conversation, getMachine(store, { userId })]);
@@ -72,7 +83,11 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
     if (begun.kind === 'closed' || begun.kind === 'not_next') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
     const live = openLivePart(deps, { turnKey, step, index: ANSWER_PART, try: begun.try });
-    const answer = await ask(begun.userId, conversation, live).finally(() => live.close());
+    const answer = await ask(begun.userId, conversation, live)
+      .finally(() => live.close())
+      .catch(async (error: unknown) => {
+        throw await counted(error, { turnKey, step, try: begun.try });
+      });
     const result = await storeAnswer(store, {
       ...laneRun(),
       turnKey,
@@ -90,15 +105,24 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
     return begun.opened === undefined ? result : { ...result, opened: begun.opened };
   }
 
-  return (input) =>
-    activity(deps.log, () => withHeartbeat({ phase: 'model', step: input.step }, () => think(input)), isLastAttempt);
-}
+  /**
+   * The model's failures are counted in Postgres, since attempts are lost to other things as well: only as many of its own end the
+   * turn. One that cannot be counted is not the last.
+   */
+  async function counted(error: unknown, at: StepTry): Promise<unknown> {
+    const failuresMax = InnkeeperError.is(error) ? FAILURES_MAX[error.code] : undefined;
+    if (failuresMax === undefined || cancellationSignal().aborted) return error;
+    const failures = await countModelFailure(deps.store, at).catch(() => 0);
+    if (failures >= failuresMax) lastErrors.add(error as InnkeeperError);
+    return error;
+  }
 
-function isLastAttempt(error: unknown): boolean {
-  const { attempt } = activityInfo();
-  const code = InnkeeperError.is(error) ? error.code : undefined;
-  if (code === 'MODEL_EMPTY_ANSWER') return attempt >= EMPTY_ANSWERS_MAX;
-  return (code === 'MODEL_UNAVAILABLE' || code === 'MODEL_RATE_LIMITED') && attempt >= MODEL_ATTEMPTS_MAX;
+  return (input) =>
+    activity(
+      deps.log,
+      () => withHeartbeat({ phase: 'model', step: input.step }, () => think(input)),
+      (error) => InnkeeperError.is(error) && lastErrors.has(error),
+    );
 }
 
 function closeOf(answer: ChatAnswer): { outcome: TurnOutcome; code: ErrorCode | null } | null {

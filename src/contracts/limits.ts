@@ -101,9 +101,9 @@ export const HEARTBEAT_THROTTLE_MS_MAX = 2_000;
 export const ATTACHMENTS_MAX = 256;
 /** One that nobody has used for this long is closed; above the default idle time, so that a lane's own sleep comes first. */
 export const ATTACHMENT_IDLE_MS = 10 * 60_000;
-/** Attempts of a step on a model that keeps failing; then the turn fails with the model's code. */
+/** Failures of the model at one step; then the turn fails with the model's code. */
 export const MODEL_ATTEMPTS_MAX = 8;
-/** Attempts on a model that answers nothing. */
+/** The same where it last answered nothing. */
 export const EMPTY_ANSWERS_MAX = 3;
 /** Past turns whose text is read for the model's context. */
 export const CONTEXT_TURNS_MAX = 200;

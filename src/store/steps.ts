@@ -100,6 +100,21 @@ async function closedOf(tx: Tx, user: LaneUser, turn: LaneTurn): Promise<ClosedT
   return { kind: 'closed', outcome: 'cancelled', code: 'CANCELLED' };
 }
 
+const countFailure = statement(
+  'count_model_failure',
+  `update steps set model_failures = model_failures + 1
+   where turn_key = $1::bigint and step = $2 and try = $3 and answered_at is null returning model_failures`,
+);
+
+/** Notes that the model failed at this try of a step. Answers how often it has; 0: the try no longer counts. @throws InnkeeperError STORE_UNAVAILABLE */
+export async function countModelFailure(
+  store: Store,
+  { turnKey, step, ...by }: Pick<StepOptions, 'turnKey' | 'step'> & { readonly try: number },
+): Promise<number> {
+  const { rows } = await store.query<{ model_failures: number }>(countFailure, [turnKey, step, by.try]);
+  return rows[0]?.model_failures ?? 0;
+}
+
 /** A tool call as the model asked for it. */
 export interface NewCall {
   /** The model's own id of the call. */

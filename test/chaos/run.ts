@@ -43,6 +43,7 @@ export interface RunOptions {
 
 export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, historiesDir }: RunOptions): Promise<Report> {
   const startedAtMs = Date.now();
+  const commit = commitOf();
   return withRig({ keepsData }, async (rig) => {
     if (keepsData) say(`data: ${rig.dataDir} and ${rig.stack.dataDir}`);
     const journal = openJournal(join(rig.dataDir, 'outside.jsonl'));
@@ -87,7 +88,7 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
       ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),
     ];
     if (historiesDir !== undefined) await writeHistories(rig, historiesDir);
-    return makeReport({ evidence, checks, commit: commitOf(), startedAtMs, judgesTimes });
+    return makeReport({ evidence, checks, commit, startedAtMs, judgesTimes });
   });
 }
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requestCancel } from '../../src/store/admission.js';
 import { loadConversation } from '../../src/store/conversation.js';
 import { readEvents } from '../../src/store/events.js';
-import { beginStep, storeAnswer, type NewCall } from '../../src/store/steps.js';
+import { beginStep, countModelFailure, storeAnswer, type NewCall } from '../../src/store/steps.js';
 import { getTurn } from '../../src/store/turns.js';
 import { createUser, getUser, requestDestroy } from '../../src/store/users.js';
 import { bash, DEFAULTS, openLane, openStore, type TestLane, type TestStore } from './support/lanes.js';
@@ -240,5 +240,21 @@ describe('storeAnswer', () => {
     };
     await storeAnswer(test.store, input);
     expect((await bodies('odd-text')).at(-1)).toMatchObject({ text: '\uFFFD\uFFFD ok', calls: [{ title: '\uFFFD' }] });
+  });
+});
+
+describe('countModelFailure', () => {
+  it('counts what the newest try of an open step tells, over all of its tries', async () => {
+    const lane = openLane(test.store, 'model-fails');
+    const turn = await lane.run('t1');
+    const at = { turnKey: turn.turnKey, step: 0 };
+    await beginStep(test.store, { ...lane, ...at });
+    expect(await countModelFailure(test.store, { ...at, try: 1 })).toBe(1);
+    await beginStep(test.store, { ...lane, ...at });
+    await beginStep(test.store, { ...lane, ...at });
+    expect(await countModelFailure(test.store, { ...at, try: 2 })).toBe(0);
+    expect(await countModelFailure(test.store, { ...at, try: 3 })).toBe(2);
+    await lane.answer(turn, 0, []);
+    expect(await countModelFailure(test.store, { ...at, try: 4 })).toBe(0);
   });
 });
