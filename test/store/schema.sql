@@ -133,6 +133,7 @@ create table steps (
   output_tokens integer,
   started_at timestamp with time zone default clock_timestamp() not null,
   answered_at timestamp with time zone,
+  model_failures integer default 0 not null,
   constraint steps_pkey PRIMARY KEY (turn_key, step),
   constraint steps_turn_key_fkey FOREIGN KEY (turn_key) REFERENCES turns(turn_key)
 );
