@@ -72,6 +72,17 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
     return answer;
   }
 
+  async function answerOf(userId: string, at: StepTry, conversation: Promise<Conversation>): Promise<ChatAnswer> {
+    const live = openLivePart(deps, { ...at, index: ANSWER_PART });
+    try {
+      return await ask(userId, conversation, live);
+    } catch (error) {
+      throw await counted(error, at);
+    } finally {
+      await live.close();
+    }
+  }
+
   async function think(input: ThinkInput): Promise<ThinkResult> {
     const { store, contextBytesMax: bytesMax } = deps;
     // Read meanwhile: nothing is said in a turn between two of its steps, or by another turn while this one is opened.
@@ -82,12 +93,7 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
     const begun = await beginStep(store, { ...laneRun(), turnKey, step, ...opens });
     if (begun.kind === 'closed' || begun.kind === 'not_next') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
-    const live = openLivePart(deps, { turnKey, step, index: ANSWER_PART, try: begun.try });
-    const answer = await ask(begun.userId, conversation, live)
-      .finally(() => live.close())
-      .catch(async (error: unknown) => {
-        throw await counted(error, { turnKey, step, try: begun.try });
-      });
+    const answer = await answerOf(begun.userId, { turnKey, step, try: begun.try }, conversation);
     const result = await storeAnswer(store, {
       ...laneRun(),
       turnKey,
@@ -109,12 +115,12 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
    * The model's failures are counted in Postgres, since attempts are lost to other things as well: only as many of its own end the
    * turn. One that cannot be counted is not the last.
    */
-  async function counted(error: unknown, at: StepTry): Promise<unknown> {
-    const failuresMax = InnkeeperError.is(error) ? FAILURES_MAX[error.code] : undefined;
-    if (failuresMax === undefined || cancellationSignal().aborted) return error;
+  async function counted(thrown: unknown, at: StepTry): Promise<unknown> {
+    const failuresMax = InnkeeperError.is(thrown) ? FAILURES_MAX[thrown.code] : undefined;
+    if (failuresMax === undefined || cancellationSignal().aborted) return thrown;
     const failures = await countModelFailure(deps.store, at).catch(() => 0);
-    if (failures >= failuresMax) lastErrors.add(error as InnkeeperError);
-    return error;
+    if (failures >= failuresMax) lastErrors.add(thrown as InnkeeperError);
+    return thrown;
   }
 
   return (input) =>
