@@ -1,5 +1,5 @@
 /** Goal: what the reconciler reads and records is what ledger and record say at one instant. Method: lanes on real Postgres. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FINDINGS_KEPT_MAX } from '../../src/contracts/limits.js';
 import { FINDING_KINDS, type FindingKind } from '../../src/contracts/reconcile.js';
 import { requestCancel } from '../../src/store/admission.js';
@@ -180,8 +180,15 @@ describe('findings', () => {
   it('are over when a whole reconcile did not see them; what comes back is a new one', async () => {
     const old = await noteFinding(test.store, ofMachine('m2'));
     const turn = { kind: 'signal_lost', subject: 'm2-turn', workflowId: null, reconcileId: 'r1' } as const;
-    await noteFinding(test.store, turn);
-    const since = await now(test.store);
+    const seen = await noteFinding(test.store, turn);
+    // A Date has no microseconds: it takes the next millisecond to be later than what was just seen.
+    const since = await vi.waitUntil(
+      async () => {
+        const instant = await now(test.store);
+        return instant > seen.now && instant;
+      },
+      { interval: 1 },
+    );
     await noteFinding(test.store, ofMachine('m3', 'r2'));
     // Only of the kinds that could be looked for.
     expect(await resolveFindings(test.store, { since, kinds: ['unknown_machine'] })).toBeGreaterThan(0);
