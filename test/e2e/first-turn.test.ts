@@ -18,7 +18,7 @@ describe('a first message', () => {
   });
 
   it('is answered with what the command printed on the machine made for it', async () => {
-    const turn = { userId: 'ada', turnId: 'first' };
+    const turn = { userId: 'first-turn', turnId: 'first' };
     const submitted = await stack.client.submitTurn({ ...turn, prompt: 'Please run:\n$ echo hello from $((20 + 3))' });
     expect(submitted).toMatchObject({ position: 1, isNew: true });
 

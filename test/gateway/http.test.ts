@@ -74,22 +74,22 @@ const submit = (user: string, body: unknown, more: Asked = {}) =>
 
 describe('a turn', () => {
   it('is accepted with its links, and is the same when it is sent again', async () => {
-    const first = await submit('ada', { prompt: 'hello', turnId: 't1' });
+    const first = await submit('web-ada', { prompt: 'hello', turnId: 't1' });
     expect(first.status).toBe(202);
     expect(first.json).toEqual({
       ...{ turnId: 't1', position: 1, state: 'queued', isNew: true },
       links: {
-        turn: '/v1/users/ada/turns/t1',
-        events: '/v1/users/ada/events?turn=t1',
-        cancel: '/v1/users/ada/turns/t1/cancel',
+        turn: '/v1/users/web-ada/turns/t1',
+        events: '/v1/users/web-ada/events?turn=t1',
+        cancel: '/v1/users/web-ada/turns/t1/cancel',
       },
     });
-    expect(first.headers.get('location')).toBe('/v1/users/ada/turns/t1');
-    const again = await submit('ada', { prompt: 'hello' }, { headers: { 'idempotency-key': 't1' } });
+    expect(first.headers.get('location')).toBe('/v1/users/web-ada/turns/t1');
+    const again = await submit('web-ada', { prompt: 'hello' }, { headers: { 'idempotency-key': 't1' } });
     expect(again.json).toMatchObject({ turnId: 't1', position: 1, isNew: false });
-    const other = await submit('ada', { prompt: 'else', turnId: 't1' });
+    const other = await submit('web-ada', { prompt: 'else', turnId: 't1' });
     expect(other).toMatchObject({ status: 409, json: { code: 'TURN_ID_REUSED' } });
-    expect((await ask('/v1/users/ada/turns/t1')).json).toMatchObject({
+    expect((await ask('/v1/users/web-ada/turns/t1')).json).toMatchObject({
       turnId: 't1',
       prompt: 'hello',
       state: 'queued',
@@ -97,14 +97,14 @@ describe('a turn', () => {
   });
 
   it('without an id gets one, and with two that differ is refused', async () => {
-    const { json } = await submit('bea', { prompt: 'hello' });
+    const { json } = await submit('web-bea', { prompt: 'hello' });
     expect(json['turnId']).toMatch(/^[0-9a-f-]{36}$/);
-    const two = await submit('bea', { prompt: 'x', turnId: 'a' }, { headers: { 'idempotency-key': 'b' } });
+    const two = await submit('web-bea', { prompt: 'x', turnId: 'a' }, { headers: { 'idempotency-key': 'b' } });
     expect(two).toMatchObject({ status: 400, json: { code: 'INVALID_INPUT' } });
   });
 
   it('is held for as long as was asked, and answered with its result where that comes', async () => {
-    const userId = 'cleo';
+    const userId = 'web-cleo';
     const lane = openLane(test.store, userId);
     await submit(userId, { prompt: 'hello', turnId: 't1' });
     const body = { prompt: 'hello', turnId: 't1' };
@@ -117,28 +117,28 @@ describe('a turn', () => {
   });
 
   it('that waits is listed, removed from the queue or cancelled; pages go on where the last one ended', async () => {
-    for (const turnId of ['a', 'b', 'c']) await submit('dora', { prompt: turnId, turnId });
+    for (const turnId of ['a', 'b', 'c']) await submit('web-dora', { prompt: turnId, turnId });
     const ids = ({ json }: { json: Record<string, unknown> }): unknown[] =>
       (json['items'] as { turnId: string }[]).map(({ turnId }) => turnId);
-    expect(ids(await ask('/v1/users/dora/queue'))).toEqual(['a', 'b', 'c']);
-    const page = await ask('/v1/users/dora/turns?limit=2');
+    expect(ids(await ask('/v1/users/web-dora/queue'))).toEqual(['a', 'b', 'c']);
+    const page = await ask('/v1/users/web-dora/turns?limit=2');
     expect(ids(page)).toEqual(['c', 'b']);
-    const rest = await ask(`/v1/users/dora/turns?limit=2&cursor=${String(page.json['next'])}`);
+    const rest = await ask(`/v1/users/web-dora/turns?limit=2&cursor=${String(page.json['next'])}`);
     expect([ids(rest), rest.json['next']]).toEqual([['a'], null]);
-    expect((await ask('/v1/users/dora/queue/b', { method: 'DELETE' })).status).toBe(204);
-    expect(await ask('/v1/users/dora/queue/b', { method: 'DELETE' })).toMatchObject({
+    expect((await ask('/v1/users/web-dora/queue/b', { method: 'DELETE' })).status).toBe(204);
+    expect(await ask('/v1/users/web-dora/queue/b', { method: 'DELETE' })).toMatchObject({
       ...{ status: 409, json: { code: 'TURN_NOT_WAITING' } },
     });
-    expect(await ask('/v1/users/dora/turns/c/cancel', { method: 'POST' })).toMatchObject({
+    expect(await ask('/v1/users/web-dora/turns/c/cancel', { method: 'POST' })).toMatchObject({
       ...{ status: 202, json: { state: 'cancelled' } },
     });
-    expect(ids(await ask('/v1/users/dora/queue'))).toEqual(['a']);
+    expect(ids(await ask('/v1/users/web-dora/queue'))).toEqual(['a']);
   });
 });
 
 describe('events', () => {
   it('of a turn come live with their ids, resume behind any of them, and end with the turn', async () => {
-    const userId = 'eve';
+    const userId = 'web-eve';
     const lane = openLane(test.store, userId);
     await submit(userId, { prompt: 'hello', turnId: 't1' });
     const reader = read(`/v1/users/${userId}/events?turn=t1`);
@@ -166,36 +166,39 @@ describe('events', () => {
   });
 
   it('from an id that nobody gave out say so; of nobody they are refused', async () => {
-    const reader = read('/v1/users/eve/events', { 'last-event-id': '999' });
+    const reader = read('/v1/users/web-eve/events', { 'last-event-id': '999' });
     await reader.ended;
     expect(reader.seen.map(({ event }) => event)).toEqual(['resync']);
-    expect(await ask('/v1/users/eve/events', { headers: { 'last-event-id': 'x' } })).toMatchObject({ status: 400 });
+    expect(await ask('/v1/users/web-eve/events', { headers: { 'last-event-id': 'x' } })).toMatchObject({ status: 400 });
     expect(await ask('/v1/users/nobody/events')).toMatchObject({ status: 404, json: { code: 'USER_UNKNOWN' } });
-    expect(await ask('/v1/users/eve/events?turn=none')).toMatchObject({ status: 404, json: { code: 'TURN_UNKNOWN' } });
+    expect(await ask('/v1/users/web-eve/events?turn=none')).toMatchObject({
+      status: 404,
+      json: { code: 'TURN_UNKNOWN' },
+    });
   });
 });
 
 describe('users and machines', () => {
   it('are created, read, put to sleep, woken and destroyed', async () => {
-    expect(await ask('/v1/users/finn', { method: 'PUT', body: { idleMs: 60_000 } })).toMatchObject({ status: 201 });
-    expect(await ask('/v1/users/finn', { method: 'PUT', body: {} })).toMatchObject({
+    expect(await ask('/v1/users/web-finn', { method: 'PUT', body: { idleMs: 60_000 } })).toMatchObject({ status: 201 });
+    expect(await ask('/v1/users/web-finn', { method: 'PUT', body: {} })).toMatchObject({
       status: 200,
       json: { created: false },
     });
-    const { json } = await ask('/v1/users/finn');
+    const { json } = await ask('/v1/users/web-finn');
     expect(json).toMatchObject({
-      userId: 'finn',
+      userId: 'web-finn',
       state: 'active',
       idleMs: 60_000,
       machine: { phase: 'none', generation: 0 },
     });
     expect(json).not.toHaveProperty('workflowId');
     for (const verb of ['sleep', 'wake']) {
-      expect((await ask(`/v1/users/finn/machine/${verb}`, { method: 'POST' })).status).toBe(202);
+      expect((await ask(`/v1/users/web-finn/machine/${verb}`, { method: 'POST' })).status).toBe(202);
     }
-    expect((await ask('/v1/users/finn/usage')).json).toMatchObject({ awakeSeconds: 0, vcpuHours: 0 });
-    expect((await ask('/v1/users/finn', { method: 'DELETE' })).status).toBe(202);
-    expect((await ask('/v1/users/finn')).json).toMatchObject({ state: 'destroying' });
+    expect((await ask('/v1/users/web-finn/usage')).json).toMatchObject({ awakeSeconds: 0, vcpuHours: 0 });
+    expect((await ask('/v1/users/web-finn', { method: 'DELETE' })).status).toBe(202);
+    expect((await ask('/v1/users/web-finn')).json).toMatchObject({ state: 'destroying' });
   });
 
   it('are listed to operators, page by page', async () => {
@@ -204,7 +207,7 @@ describe('users and machines', () => {
     const ids = [page, next].flatMap(({ json }) => (json['items'] as { userId: string }[]).map(({ userId }) => userId));
     expect(ids).toEqual(ids.toSorted());
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ids).toContain('ada');
+    expect(ids).toContain('web-ada');
   });
 });
 
@@ -215,7 +218,7 @@ describe('whoever may not', () => {
     ['a key that is cut', 'ik_0000'],
     ['a token where none are taken', 'aaaa.bbbb.cccc'],
   ])('with %s is told so', async (_name, key) => {
-    const answer = await ask('/v1/users/ada', { key });
+    const answer = await ask('/v1/users/web-ada', { key });
     expect(answer).toMatchObject({ status: 401, json: { code: 'UNAUTHENTICATED', status: 401 } });
     expect(answer.headers.get('www-authenticate')).toBe('Bearer');
     expect(answer.headers.get('content-type')).toContain('application/problem+json');
@@ -246,29 +249,35 @@ describe('bad input', () => {
     ['a body that is no JSON', '{', 400, 'INVALID_INPUT'],
     ['a body that is too long', `{"prompt":"${'x'.repeat(513 * 1024)}"}`, 413, 'BODY_TOO_LARGE'],
   ])('%s is refused with a code, and stores nothing', async (_name, body, status, code) => {
-    expect(await submit('gus', body)).toMatchObject({ status, json: { code } });
-    expect(await ask('/v1/users/gus')).toMatchObject({ status: 404 });
+    expect(await submit('web-gus', body)).toMatchObject({ status, json: { code } });
+    expect(await ask('/v1/users/web-gus')).toMatchObject({ status: 404 });
   });
 
   it('a prompt of 64 KiB, every byte escaped, fits', async () => {
     const body = `{"prompt":"${'\\u0041'.repeat(64 * 1024)}"}`;
-    expect((await submit('hugh', body)).status).toBe(202);
+    expect((await submit('web-hugh', body)).status).toBe(202);
   });
 
   it('another media type, path, method, or user id is refused', async () => {
     const text = { method: 'POST', body: 'hello', headers: { 'content-type': 'text/plain' } };
-    expect(await ask('/v1/users/gus/turns', text)).toMatchObject({
+    expect(await ask('/v1/users/web-gus/turns', text)).toMatchObject({
       status: 415,
       json: { code: 'MEDIA_TYPE_UNSUPPORTED' },
     });
     expect(await ask('/v2')).toMatchObject({ status: 404, json: { code: 'ROUTE_UNKNOWN' } });
-    expect(await ask('/v1/users/gus', { method: 'PATCH' })).toMatchObject({
+    expect(await ask('/v1/users/web-gus', { method: 'PATCH' })).toMatchObject({
       status: 404,
       json: { code: 'ROUTE_UNKNOWN' },
     });
     expect(await ask(`/v1/users/${'x'.repeat(129)}`)).toMatchObject({ status: 400, json: { code: 'INVALID_USER_ID' } });
-    expect(await ask('/v1/users/ada/turns?limit=0')).toMatchObject({ status: 400, json: { code: 'INVALID_INPUT' } });
-    expect(await ask('/v1/users/ada/turns?cursor=x')).toMatchObject({ status: 400, json: { code: 'INVALID_INPUT' } });
+    expect(await ask('/v1/users/web-ada/turns?limit=0')).toMatchObject({
+      status: 400,
+      json: { code: 'INVALID_INPUT' },
+    });
+    expect(await ask('/v1/users/web-ada/turns?cursor=x')).toMatchObject({
+      status: 400,
+      json: { code: 'INVALID_INPUT' },
+    });
   });
 });
 
