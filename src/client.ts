@@ -62,6 +62,8 @@ export interface TurnRef extends UserRef {
   readonly turnId: string;
 }
 
+const REACH_MS_MAX = 2_000;
+
 export interface InnkeeperClient {
   /**
    * Stores the turn and tells the user's lane. Creates an unknown user. Repeat it with the same id as often as you like.
@@ -102,6 +104,8 @@ export interface InnkeeperClient {
   wakeNow(user: UserRef): Promise<void>;
   /** Deletes the user's machine for good; open turns end as USER_DESTROYED. @throws InnkeeperError USER_UNKNOWN */
   destroyUser(user: UserRef): Promise<void>;
+  /** Whether Temporal answers now, within two seconds; for a readiness check. */
+  isTemporalReachable(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -205,6 +209,15 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     async destroyUser({ userId }) {
       const { state, workflowId } = await requestDestroy(store, parseUserId(userId));
       if (state === 'destroying') await tell(workflowId, messageOf(destroy));
+    },
+    async isTemporalReachable() {
+      const asked = connection.withDeadline(Date.now() + REACH_MS_MAX, () =>
+        connection.workflowService.getSystemInfo({}),
+      );
+      return asked.then(
+        () => true,
+        () => false,
+      );
     },
     async close() {
       closing.abort(new InnkeeperError('RESULT_TIMEOUT', 'The client was closed before the turn was over.'));

@@ -48,6 +48,14 @@ const jsonObject = () =>
     if (parsed === undefined) context.addIssue({ code: 'custom', message: 'must be a JSON object' });
     return parsed ?? {};
   });
+/** Separated by commas, each as browsers send it. */
+const origins = () =>
+  text()
+    .transform((value) => value.split(',').map((origin) => origin.trim()))
+    .refine((all) => all.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin), {
+      error: 'must be origins such as https://chat.example.com, separated by commas',
+    })
+    .optional();
 const flag = () => choice(['true', 'false']).transform((value) => value === 'true');
 
 const temporalSettings = {
@@ -122,7 +130,11 @@ const workerSettings = {
 const gatewaySettings = {
   ...clientSettings,
   GATEWAY_HOST: text().default('127.0.0.1'),
-  GATEWAY_PORT: whole(8_080, 0, 65_535),
+  GATEWAY_PORT: whole(limits.GATEWAY_PORT_DEFAULT, 0, 65_535),
+  GATEWAY_ORIGINS: origins(),
+  GATEWAY_KEY_REQUESTS_PER_MINUTE: whole(limits.KEY_REQUESTS_PER_MINUTE_DEFAULT, 1, 1_000_000),
+  GATEWAY_USER_REQUESTS_PER_MINUTE: whole(limits.USER_REQUESTS_PER_MINUTE_DEFAULT, 1, 1_000_000),
+  TEMPORAL_UI_URL: url('http:', 'https:').optional(),
   USER_TOKENS_JWKS_URL: url('http:', 'https:').optional(),
   USER_TOKENS_ISSUER: text().optional(),
   USER_TOKENS_AUDIENCE: text().optional(),
@@ -232,6 +244,10 @@ export function loadGatewayConfig(env: Environment) {
     gateway: {
       host: s.GATEWAY_HOST,
       port: s.GATEWAY_PORT,
+      /** Of pages of other sites that may ask. */
+      origins: s.GATEWAY_ORIGINS ?? [],
+      rates: { keyPerMinute: s.GATEWAY_KEY_REQUESTS_PER_MINUTE, userPerMinute: s.GATEWAY_USER_REQUESTS_PER_MINUTE },
+      temporalUiUrl: s.TEMPORAL_UI_URL,
       /** undefined: no tokens of users are taken. */
       userTokens:
         jwksUrl === undefined || issuer === undefined || audience === undefined

@@ -1,6 +1,7 @@
 /** The gateway's process: HTTP in front of Postgres and Temporal, any number of replicas. */
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig } from './config.js';
+import { laneUrls } from './gateway/lane-urls.js';
 import { createGateway } from './gateway/server.js';
 import { createUserTokens } from './gateway/user-tokens.js';
 import { createLogger } from './log.js';
@@ -20,11 +21,20 @@ async function main(): Promise<void> {
     applicationName: 'innkeeper-gateway',
   });
   const client = createClient(toClientOptions(config));
-  const { host, port, userTokens } = config.gateway;
+  const { host, port, userTokens, rates, origins, temporalUiUrl } = config.gateway;
+  const tokens = userTokens === undefined ? undefined : createUserTokens(userTokens);
   const app = await createGateway({
-    ...{ client, store, prices: config.prices, log },
-    tokens: userTokens === undefined ? undefined : createUserTokens(userTokens),
-    notReady: async () => ((await isMigrated(store).catch(() => false)) ? [] : ['postgres']),
+    ...{ client, store, prices: config.prices, tokens, rates, origins, log },
+    defaults: config.turn,
+    laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),
+    readiness: async () => {
+      const [postgres, temporal, tokenKeys] = await Promise.all([
+        isMigrated(store).catch(() => false),
+        client.isTemporalReachable(),
+        tokens?.hasKeys(),
+      ]);
+      return { postgres, temporal, ...(tokenKeys === undefined ? {} : { tokenKeys }) };
+    },
   });
   const stopped = new Promise<void>((resolve) => {
     for (const signal of SIGNALS) process.once(signal, () => resolve());

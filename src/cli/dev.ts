@@ -73,7 +73,7 @@ async function runDev(options: DevOptions): Promise<void> {
   const running = await Promise.race([starting, stop.received.then(() => undefined)]);
   if (running !== undefined) {
     if (isTerminal) {
-      process.stdout.write(`${welcome(running, options)}\n\n`);
+      process.stdout.write(`${welcome(running, options)}\n\nThe page: ${pageUrlOf(running)}\n\n`);
       await runChat({ config: loadClientConfig(running.settings), userId, stop, json: false });
       stop.raise();
     } else {
@@ -102,18 +102,27 @@ function readyLine(running: RunningStack): Record<string, string | null> {
     emulatorUrl: running.emulator?.url ?? null,
     emulatorApiKey: running.emulator?.apiKey ?? null,
     modelUrl: running.emulator?.modelUrl ?? null,
+    gatewayUrl: running.gatewayUrl,
+    pageUrl: pageUrlOf(running),
+    apiKey: running.apiKey,
   };
 }
 
 function welcome(running: RunningStack, options: DevOptions): string {
   const { DEDALUS_MACHINES_BASE_URL: machines = '' } = running.settings;
   return formatFields([
+    ['HTTP', `${running.gatewayUrl} (documents: ${running.gatewayUrl}/docs)`],
     ['Temporal UI', running.temporalUiUrl],
     ['Temporal', running.temporalAddress],
     ['Postgres', new URL(running.databaseUrl).host],
     ['Machines', running.emulator === undefined ? machines : `${machines} (local emulator, ${options.profile})`],
     ['State, logs', `${options.data}, ${options.data}/logs`],
   ]);
+}
+
+/** Behind the hash, so that the key reaches neither the server's log nor another site. */
+function pageUrlOf({ gatewayUrl, apiKey }: RunningStack): string {
+  return `${gatewayUrl}/#key=${apiKey}`;
 }
 
 function ownName(): string {

@@ -99,6 +99,26 @@ const table = {
     httpStatus: 429,
     advice: 'Close an event stream before you open another: one for each user is enough.',
   },
+  RATE_LIMITED: {
+    kind: 'rejected',
+    httpStatus: 429,
+    advice: 'Send fewer requests: the header retry-after says when the next is taken.',
+  },
+  ORIGIN_REFUSED: {
+    kind: 'rejected',
+    httpStatus: 403,
+    advice: "Ask from the gateway's own page, or put the page's origin into GATEWAY_ORIGINS.",
+  },
+  OUTPUT_UNKNOWN: {
+    kind: 'rejected',
+    httpStatus: 404,
+    advice: 'Take the id of a command of this user (cmdId), after its end.',
+  },
+  RANGE_NOT_SATISFIABLE: {
+    kind: 'rejected',
+    httpStatus: 416,
+    advice: 'Ask for one range that begins within the output.',
+  },
   TURN_NOT_WAITING: {
     kind: 'rejected',
     httpStatus: 409,
@@ -115,6 +135,16 @@ const table = {
     kind: 'transient',
     httpStatus: 503,
     advice: 'Check that Postgres runs and that the database URL is right, then repeat.',
+  },
+  GATEWAY_UNAVAILABLE: {
+    kind: 'transient',
+    httpStatus: 503,
+    advice: 'Read the log of the gateway; the message shows its end.',
+  },
+  TOKEN_KEYS_UNAVAILABLE: {
+    kind: 'transient',
+    httpStatus: 503,
+    advice: 'Check that USER_TOKENS_JWKS_URL answers with the keys of the issuer, then repeat.',
   },
   STORE_NOT_MIGRATED: { kind: 'permanent', httpStatus: 503, advice: 'Run `innkeeper migrate` against this database.' },
   TEMPORAL_UNAVAILABLE: {

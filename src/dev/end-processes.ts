@@ -7,7 +7,7 @@ export interface Child extends ProcessIdentity {
 }
 
 /** The order in which parts end: who uses before who is used. */
-export const STOP_ORDER = ['worker', 'temporal', 'emulator', 'postgres'] as const;
+export const STOP_ORDER = ['gateway', 'worker', 'temporal', 'emulator', 'postgres'] as const;
 /** Postgres ends its sessions at SIGINT; SIGTERM would wait for them. */
 export const STOP_SIGNALS: Readonly<Record<string, NodeJS.Signals>> = { postgres: 'SIGINT' };
 const GRACE_MS = 8_000;

@@ -1,4 +1,4 @@
-/** Our own processes as parts: the emulator and the worker, each run from dist/. */
+/** Our own processes as parts: the emulator, the worker and the gateway, each run from dist/. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
@@ -12,6 +12,7 @@ const POLL_MS = 50;
 /** Above the worker's own drain, which ends by itself. */
 const WORKER_STOP_GRACE_MS = 30_000;
 const EMULATOR_STOP_GRACE_MS = 10_000;
+const GATEWAY_STOP_GRACE_MS = 10_000;
 const TASK_QUEUE_TYPE_WORKFLOW = 1;
 
 interface PartOptions {
@@ -67,6 +68,22 @@ export async function startWorkerProcess(
   return { process, stop: async () => void (await process.stop({ graceMs: WORKER_STOP_GRACE_MS })) };
 }
 
+export interface RunningGatewayProcess extends Startable {
+  readonly url: string;
+}
+
+/** Starts a gateway. Resolves when it serves. @throws InnkeeperError GATEWAY_UNAVAILABLE */
+export async function startGatewayProcess(options: PartOptions): Promise<RunningGatewayProcess> {
+  let url: string | undefined;
+  const process = await startNode('gateway', [join(DIST_DIR, 'gateway.js')], {
+    ...options,
+    onLine: (line) => (url ??= (JSON.parse(line) as { gatewayUrl: string }).gatewayUrl),
+  });
+  await waitUntil(process, 'GATEWAY_UNAVAILABLE', async () => await Promise.resolve(url !== undefined));
+  if (url === undefined) throw new Error('the gateway is ready without its line');
+  return { process, url, stop: async () => void (await process.stop({ graceMs: GATEWAY_STOP_GRACE_MS })) };
+}
+
 function startNode(
   label: string,
   args: readonly string[],
@@ -85,7 +102,7 @@ function startNode(
 
 async function waitUntil(
   process: RunningProcess,
-  code: 'PROVIDER_UNAVAILABLE' | 'TEMPORAL_UNAVAILABLE',
+  code: 'PROVIDER_UNAVAILABLE' | 'TEMPORAL_UNAVAILABLE' | 'GATEWAY_UNAVAILABLE',
   isReady: () => Promise<boolean>,
 ): Promise<void> {
   for (let waitedMs = 0; waitedMs < START_MS_MAX && !process.hasExited(); waitedMs += POLL_MS) {

@@ -7,23 +7,31 @@ export interface StackPorts {
   readonly temporalUi: number;
   readonly postgres: number;
   readonly emulator: number;
+  readonly gateway: number;
 }
 
 /** Temporal's are its own defaults; Postgres keeps away from one that runs already on 5432. */
-export const FIXED_PORTS: StackPorts = { temporal: 7233, temporalUi: 8233, postgres: 54_329, emulator: 7_400 };
+export const FIXED_PORTS: StackPorts = {
+  temporal: 7233,
+  temporalUi: 8233,
+  postgres: 54_329,
+  emulator: 7_400,
+  gateway: 7_480,
+};
 
 const PURPOSES: Readonly<Record<keyof StackPorts, string>> = {
   temporal: 'Temporal',
   temporalUi: "Temporal's UI",
   postgres: 'Postgres',
   emulator: 'the emulator of the machines API',
+  gateway: 'the HTTP gateway and its page',
 };
 
 /** @throws InnkeeperError PORT_IN_USE for a fixed port that is taken */
 export async function choosePorts(mode: 'fixed' | 'auto', options: { usesEmulator: boolean }): Promise<StackPorts> {
   if (mode === 'auto') {
-    const [temporal = 0, temporalUi = 0, postgres = 0, emulator = 0] = await pickFreePorts(4);
-    return { temporal, temporalUi, postgres, emulator };
+    const [temporal = 0, temporalUi = 0, postgres = 0, emulator = 0, gateway = 0] = await pickFreePorts(5);
+    return { temporal, temporalUi, postgres, emulator, gateway };
   }
   for (const name of Object.keys(PURPOSES) as (keyof StackPorts)[]) {
     if (name !== 'emulator' || options.usesEmulator) await assertPortFree(FIXED_PORTS[name], PURPOSES[name]);
@@ -69,6 +77,11 @@ export function workerSettings(env: Environment, local: Readonly<Record<string, 
     return !replaced && !/^TEMPORAL_(API_KEY|TLS)/.test(name);
   });
   return { ...Object.fromEntries(own), ...local };
+}
+
+/** What the gateway gets besides: on this computer alone, whatever the caller's settings say. */
+export function gatewaySettings(of: { readonly port: number; readonly temporalUiUrl: string }): Record<string, string> {
+  return { GATEWAY_HOST: LOOPBACK, GATEWAY_PORT: String(of.port), TEMPORAL_UI_URL: of.temporalUiUrl };
 }
 
 /** Checks the settings with stand-ins for what is not known yet, so that a mistake is told before anything starts. @throws SETTINGS_INVALID */

@@ -1,5 +1,5 @@
 /**
- * Everything of Innkeeper on one machine: Postgres, Temporal, the emulator (or the cloud in its place) and a worker, started in
+ * Everything of Innkeeper on one machine: Postgres, Temporal, the emulator (or the cloud in its place), a worker and the gateway, started in
  * the order they need each other, kept running, and stopped in the opposite order. Used by `innkeeper dev` and by tests.
  */
 import { rmSync, writeFileSync } from 'node:fs';
@@ -11,10 +11,18 @@ import { migrate } from '../store/migrate.js';
 import { openChildList, type ChildList } from './child-list.js';
 import { childListFile, lockData, type DataLock } from './data-lock.js';
 import { STOP_ORDER } from './end-processes.js';
-import { startEmulatorProcess, startWorkerProcess, type EmulatorReady } from './node-parts.js';
+import { localKey } from './local-key.js';
+import { startEmulatorProcess, startGatewayProcess, startWorkerProcess, type EmulatorReady } from './node-parts.js';
 import { readTools, RUN_FILE } from './paths.js';
 import { startPostgres, type RunningPostgres } from './postgres.js';
-import { checkSettings, choosePorts, localSettings, usesEmulator, workerSettings } from './stack-settings.js';
+import {
+  checkSettings,
+  choosePorts,
+  gatewaySettings,
+  localSettings,
+  usesEmulator,
+  workerSettings,
+} from './stack-settings.js';
 import { supervise, type Startable, type Supervised } from './supervise.js';
 import { startTemporal, type RunningTemporal } from './temporal.js';
 
@@ -38,6 +46,9 @@ export interface RunningStack {
   readonly databaseUrl: string;
   /** undefined: the cloud. */
   readonly emulator: EmulatorReady | undefined;
+  readonly gatewayUrl: string;
+  /** Of the scope operator. */
+  readonly apiKey: string;
   /** Settings of the worker, secrets included; for `loadConfig` and `loadClientConfig`. */
   readonly settings: Readonly<Record<string, string>>;
   /** Process id of a part as it runs now; undefined for the emulator where the cloud is used. */
@@ -113,9 +124,23 @@ export function createStack(options: StackOptions): Stack {
     const { namespace, taskQueue } = loadConfig(settings).temporal;
     const workerEnv = { ...inheritedEnvironment(env), ...settings };
     const lane = { temporalAddress: temporal.address, namespace, taskQueue };
-    await keep('worker', () => startWorkerProcess({ ...common, ...lane, env: workerEnv }));
+    const worker = (): Promise<unknown> =>
+      keep('worker', () => startWorkerProcess({ ...common, ...lane, env: workerEnv }));
+    const door = async (): Promise<string> => {
+      const gatewayEnv = { ...workerEnv, ...gatewaySettings({ port: ports.gateway, temporalUiUrl }) };
+      return (await keep('gateway', () => startGatewayProcess({ ...common, env: gatewayEnv }))).current().url;
+    };
+    const apiKey = await localKey({ dataDir, databaseUrl: postgres.url });
+    const [gatewayUrl] = await settleAll([door(), worker()]);
     writeFileSync(join(dataDir, RUN_FILE), JSON.stringify({ temporalUiUrl, settings: local }), { mode: 0o600 });
-    return { ...addresses, temporalUiUrl, settings, pidOf: (part) => parts[part]?.current().process.pid };
+    return {
+      ...addresses,
+      temporalUiUrl,
+      gatewayUrl,
+      apiKey,
+      settings,
+      pidOf: (part) => parts[part]?.current().process.pid,
+    };
   }
 
   async function stopAll(): Promise<void> {

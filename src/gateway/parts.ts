@@ -11,10 +11,18 @@ export interface GatewayParts {
   readonly client: InnkeeperClient;
   readonly store: Store;
   readonly prices: Prices;
+  /** Of users who have no setting of their own. */
+  readonly defaults: { readonly idleMs: number };
+  /** The address of a lane in the Temporal UI; null: no UI is set. */
+  readonly laneUrlOf: (workflowId: string) => string | null;
+  /** Requests that are taken in a minute. */
+  readonly rates: { readonly keyPerMinute: number; readonly userPerMinute: number };
+  /** Of pages of other sites that may ask. */
+  readonly origins: readonly string[];
   /** undefined: the deployment takes no tokens of users. */
   readonly tokens: UserTokens | undefined;
-  /** Answers which part is not ready, by name; empty: all are. */
-  readonly notReady: () => Promise<readonly string[]>;
+  /** Which of what the gateway needs answers now, by name. */
+  readonly readiness: () => Promise<Readonly<Record<string, boolean>>>;
   readonly log: FastifyBaseLogger;
 }
 

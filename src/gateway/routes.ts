@@ -1,4 +1,5 @@
 /** What the routes share. */
+import { InnkeeperError } from '../contracts/errors.js';
 import { parseUserId } from '../contracts/ids.js';
 import type { Access } from './auth.js';
 import { problemSchema } from './problem.js';
@@ -32,3 +33,9 @@ export function toPage<T>(
 
 /** @throws InnkeeperError INVALID_USER_ID */
 export const userOf = ({ user }: { readonly user: string }): string => parseUserId(user);
+
+/** The place that a cursor of a list by number names. @throws InnkeeperError INVALID_INPUT */
+export function toPosition(cursor: string): number {
+  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
+  throw new InnkeeperError('INVALID_INPUT', 'The cursor is none of this list: take `next` of the page before.');
+}

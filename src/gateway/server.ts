@@ -16,8 +16,11 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { addEventRoutes } from './events.js';
+import { addOrigins } from './origins.js';
 import type { Gateway, GatewayParts } from './parts.js';
 import { answerProblem } from './problem.js';
+import { createRates, type CountRequest } from './rates.js';
+import { addTranscriptRoutes } from './transcript.js';
 import { addTurnRoutes } from './turns.js';
 import { addUserRoutes } from './users.js';
 
@@ -58,7 +61,12 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     );
     return answerProblem(error, request, reply);
   });
-  await app.register(helmet, { global: true });
+  await app.register(helmet, {
+    global: true,
+    // Over plain HTTP on a laptop too: TLS and its headers are of whoever stands in front.
+    contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
+    strictTransportSecurity: false,
+  });
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -77,7 +85,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     transformObject: jsonSchemaTransformObject,
   });
   await app.register(swaggerUi, { routePrefix: '/docs' });
-  app.addHook('onRequest', admit(parts));
+  await addOrigins(app, parts.origins);
+  const countRequest = await createRates(app, parts);
+  app.addHook('onRequest', admit(parts, countRequest));
   app.addHook('onResponse', async (request, reply) => {
     const { method, routeOptions } = request;
     const fields = { method, route: routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) };
@@ -86,10 +96,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   app.get('/healthz', { schema: { hide: true } }, () => ({ status: 'ok' }));
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
-    const missing = await parts.notReady();
-    return reply
-      .status(missing.length === 0 ? 200 : 503)
-      .send({ status: missing.length === 0 ? 'ready' : 'not ready', missing });
+    const ready = await parts.readiness();
+    const isReady = Object.values(ready).every(Boolean);
+    return reply.status(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not ready', parts: ready });
   });
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // One for each request that is held.
@@ -97,16 +106,18 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const routeParts = { ...parts, closing: closing.signal };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
+  addTranscriptRoutes(app, parts);
   addEventRoutes(app, routeParts);
   return app;
 }
 
 /** Before the body is read. */
-function admit(parts: GatewayParts): (request: FastifyRequest) => Promise<void> {
+function admit(parts: GatewayParts, countRequest: CountRequest): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     const { access } = request.routeOptions.config;
     if (access === undefined) return;
     request.principal = await authenticate(request, parts);
     authorize(request.principal, access, (request.params as { user?: string }).user);
+    await countRequest(request);
   };
 }

@@ -6,7 +6,7 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { parseTurnId } from '../contracts/ids.js';
 import { removeWaiting } from '../store/admission.js';
 import { listOpenTurns, listTurns, type TurnView as StoredTurn } from '../store/turns.js';
-import { describe, problems, toPage, userOf } from './routes.js';
+import { describe, problems, toPage, toPosition, userOf } from './routes.js';
 import type { Gateway, RouteParts } from './parts.js';
 import {
   cancelledView,
@@ -129,11 +129,6 @@ function turnIdOf(inBody: string | undefined, inHeader: string | undefined): str
     throw new InnkeeperError('INVALID_INPUT', 'turnId and the header idempotency-key name two ids: send one.');
   }
   return inBody ?? inHeader ?? uuidv7();
-}
-
-function toPosition(cursor: string): number {
-  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
-  throw new InnkeeperError('INVALID_INPUT', 'The cursor is none of this list: take `next` of the page before.');
 }
 
 function linksOf(userId: string, turnId: string): { turn: string; events: string; cancel: string } {

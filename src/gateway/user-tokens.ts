@@ -9,8 +9,10 @@ const CLOCK_SKEW_SECONDS = 10;
 const JWKS_TIMEOUT_MS = 5_000;
 
 export interface UserTokens {
-  /** The user of the token (`sub`). @throws InnkeeperError UNAUTHENTICATED; STORE_UNAVAILABLE never */
+  /** The user of the token (`sub`). @throws InnkeeperError UNAUTHENTICATED, TOKEN_KEYS_UNAVAILABLE */
   verify(token: string): Promise<string>;
+  /** Whether the issuer's keys are known, or can be fetched. */
+  hasKeys(): Promise<boolean>;
 }
 
 export interface UserTokenSettings {
@@ -30,10 +32,30 @@ export function createUserTokens({ jwksUrl, issuer, audience }: UserTokenSetting
         });
         return parseUserId(payload.sub);
       } catch (error) {
-        const isOurs = error instanceof errors.JOSEError || InnkeeperError.is(error);
+        if (isAway(error)) {
+          const message = "The keys of the tokens' issuer cannot be fetched.";
+          throw new InnkeeperError('TOKEN_KEYS_UNAVAILABLE', message, { cause: error });
+        }
         const reason = error instanceof errors.JWTExpired ? 'has expired' : 'is not valid here';
-        throw new InnkeeperError('UNAUTHENTICATED', `The token ${reason}.`, isOurs ? {} : { cause: error });
+        throw new InnkeeperError('UNAUTHENTICATED', `The token ${reason}.`);
       }
     },
+    async hasKeys() {
+      if (keys.jwks() !== undefined) return true;
+      return keys.reload().then(
+        () => true,
+        () => false,
+      );
+    },
   };
+}
+
+/** What says nothing about the token: the issuer did not answer, or not with keys. */
+function isAway(error: unknown): boolean {
+  if (error instanceof errors.JOSEError) {
+    return (
+      error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid || error.code === 'ERR_JOSE_GENERIC'
+    );
+  }
+  return !InnkeeperError.is(error);
 }

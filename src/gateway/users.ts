@@ -1,16 +1,31 @@
 /** Users and their machines over HTTP. */
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseUserId } from '../contracts/ids.js';
-import { toCostLine } from '../store/cost.js';
+import { toCostLine, type CostLine } from '../store/cost.js';
 import { usage } from '../store/usage.js';
 import { listUsers, type UserView } from '../store/users.js';
 import { describe, problems, toPage, userOf } from './routes.js';
 import type { Gateway, GatewayParts } from './parts.js';
-import { acceptedView, createdView, pageQuery, usageView, userBody, userParams, usersPage, userView } from './views.js';
+import {
+  acceptedView,
+  createdView,
+  pageQuery,
+  usageView,
+  userBody,
+  userParams,
+  usersPage,
+  userDetails,
+} from './views.js';
 
 const TAGS = ['users'] as const;
 
-export function addUserRoutes(app: Gateway, { client, store, prices }: GatewayParts): void {
+export function addUserRoutes(app: Gateway, { client, store, prices, defaults, laneUrlOf }: GatewayParts): void {
+  async function costOf(userId: string, at: Date): Promise<CostLine> {
+    const [used] = await usage(store, { userId, at });
+    if (used === undefined) throw new InnkeeperError('USER_UNKNOWN', 'There is no such user.');
+    return toCostLine(used, prices);
+  }
+
   app.get(
     '/v1/users',
     describe('operator', {
@@ -27,9 +42,22 @@ export function addUserRoutes(app: Gateway, { client, store, prices }: GatewayPa
     '/v1/users/:user',
     describe('user', {
       ...{ summary: 'Read a user and their machine', tags: TAGS, params: userParams },
-      response: { 200: userView, ...problems },
+      response: { 200: userDetails, ...problems },
     }),
-    async ({ params }) => toView(await client.getUser({ userId: userOf(params) })),
+    async ({ params, principal }) => {
+      const at = new Date();
+      const user = await client.getUser({ userId: userOf(params) });
+      const { awakeSeconds, cost } = await costOf(user.userId, at);
+      const isOperator = principal?.kind === 'key' && principal.scope === 'operator';
+      const view = toView(user);
+      return {
+        ...view,
+        machine: { ...view.machine, ...toRest(user, defaults.idleMs) },
+        awakeSeconds,
+        cost,
+        laneUrl: isOperator ? laneUrlOf(user.workflowId) : null,
+      };
+    },
   );
 
   app.put(
@@ -81,10 +109,7 @@ export function addUserRoutes(app: Gateway, { client, store, prices }: GatewayPa
     }),
     async ({ params }) => {
       const at = new Date();
-      const userId = userOf(params);
-      const [used] = await usage(store, { userId, at });
-      if (used === undefined) throw new InnkeeperError('USER_UNKNOWN', 'There is no such user.');
-      const { awakeSeconds, vcpuHours, gibMonths, cost } = toCostLine(used, prices);
+      const { awakeSeconds, vcpuHours, gibMonths, cost } = await costOf(userOf(params), at);
       return { at: at.toISOString(), awakeSeconds, vcpuHours, gibMonths, cost };
     },
   );
@@ -93,4 +118,21 @@ export function addUserRoutes(app: Gateway, { client, store, prices }: GatewayPa
 /** Without the lane's workflow id, which is the operator's business. */
 function toView({ workflowId: _workflowId, machine, ...user }: UserView) {
   return { ...user, machine: { ...machine, missing: [...machine.missing] } };
+}
+
+const AWAKE = new Set<UserView['machine']['phase']>(['provisioning', 'bootstrapping', 'waking', 'ready']);
+
+/** Why the machine is awake and for how long, from the record: nobody asks the lane or the machine for it. */
+function toRest({ machine, queueLength, idleMs, lastTurnAt }: UserView, idleMsDefault: number) {
+  if (!AWAKE.has(machine.phase)) return { awakeFor: null, sleepsAt: null };
+  if (queueLength > 0) return { awakeFor: 'turn' as const, sleepsAt: null };
+  const quietSince = [machine.wokenAt, lastTurnAt]
+    .filter((at) => at !== null)
+    .sort()
+    .at(-1);
+  const sleepsAtMs = quietSince === undefined ? undefined : Date.parse(quietSince) + (idleMs ?? idleMsDefault);
+  return {
+    awakeFor: 'idle_time' as const,
+    sleepsAt: sleepsAtMs === undefined ? null : new Date(sleepsAtMs).toISOString(),
+  };
 }

@@ -12,6 +12,8 @@ import {
 const instant = z.string().describe('ISO 8601');
 const orNull = <T extends z.ZodType>(schema: T) => schema.nullable();
 
+const cost = orNull(z.number()).describe("In the currency of the deployment's prices; null: none are set");
+
 export const userParams = z.object({
   user: z.string().describe(`The chat user's id: 1 to ${ID_BYTES_MAX} bytes of UTF-8`),
 });
@@ -116,6 +118,22 @@ export const userView = z
   })
   .meta({ id: 'User' });
 
+export const userDetails = userView
+  .extend({
+    machine: machineView.extend({
+      awakeFor: orNull(z.enum(['turn', 'idle_time'])).describe('Why it is awake, or on its way there; null: it is not'),
+      sleepsAt: orNull(instant).describe(
+        'About when it is put to sleep where nothing happens; null: not yet, or asleep',
+      ),
+    }),
+    awakeSeconds: z.number().describe('Of all its machines so far'),
+    cost,
+    laneUrl: orNull(z.string()).describe(
+      'The lane in the Temporal UI; for keys of the scope operator, where a UI is set',
+    ),
+  })
+  .meta({ id: 'UserDetails' });
+
 export const usersPage = z.object({ items: z.array(userView), next: orNull(z.string()) }).meta({ id: 'Users' });
 export const userBody = z
   .strictObject({ idleMs: z.int().min(IDLE_MS_MIN).max(IDLE_MS_MAX).optional().describe('Quiet time until sleep') })
@@ -127,10 +145,50 @@ export const usageView = z
     awakeSeconds: z.number(),
     vcpuHours: z.number(),
     gibMonths: z.number(),
-    cost: orNull(z.number()).describe('In the currency of the deployment’s prices; null: none are set'),
+    cost,
   })
   .meta({ id: 'Usage' });
 export const acceptedView = z.object({ accepted: z.literal(true) }).meta({ id: 'Accepted' });
+
+const callView = z
+  .object({
+    index: z.int(),
+    cmdId: z.string().describe('Names its output, and the command on the machine'),
+    tool: z.string(),
+    title: z.string().describe('The command, or the path of a file tool'),
+    outcome: orNull(z.string()).describe('null: it has not ended'),
+    exitCode: orNull(z.int()),
+    output: z.string().describe('Without control sequences; head and tail'),
+    outputBytes: orNull(z.int()).describe('Of all that it wrote'),
+    startedAt: orNull(instant),
+    endedAt: orNull(instant),
+  })
+  .meta({ id: 'Call' });
+
+export const transcriptPage = z
+  .object({
+    items: z.array(
+      z
+        .object({
+          seq: z.int().describe("Place in the user's transcript, from 1"),
+          turnId: orNull(z.string()),
+          turnState: orNull(turnState),
+          errorCode: orNull(z.string()).describe('Why the turn failed'),
+          step: orNull(z.int()),
+          kind: z.enum(['user', 'assistant', 'note']),
+          text: z.string(),
+          at: instant,
+          calls: z.array(callView).describe('Of an answer, in their order'),
+        })
+        .meta({ id: 'TranscriptEntry' }),
+    ),
+    next: orNull(z.string()),
+    events: z.string().describe('Follow the events `after` this: what happened since the page was read comes there'),
+  })
+  .meta({ id: 'Transcript' });
+
+export const outputParams = userParams.extend({ command: z.string().describe('`cmdId` of a call of this user') });
+export const outputHeaders = z.object({ range: z.string().optional().describe('One range of bytes') });
 
 export const eventsQuery = z.object({
   turn: z.string().optional().describe('Only this turn; the stream ends when it is over'),

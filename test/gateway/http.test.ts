@@ -32,7 +32,9 @@ beforeAll(async () => {
       tokens: undefined,
       log: silentLogger(),
     },
-    notReady: () => Promise.resolve([]),
+    rates: { keyPerMinute: 100_000, userPerMinute: 100_000 },
+    ...{ defaults: { idleMs: 60_000 }, origins: [], laneUrlOf: (workflowId: string) => `http://ui/${workflowId}` },
+    readiness: () => Promise.resolve({ postgres: true }),
   });
   base = await app.listen({ host: '127.0.0.1', port: 0 });
   for (const scope of ['service', 'operator'] as const) {
