@@ -1,4 +1,4 @@
-# Images of Innkeeper: `worker` (also the CLI) and `emulator`. Tags are pinned by version; pin them by digest where you deploy.
+# Images of Innkeeper: `worker` (also the gateway and the CLI) and `emulator`. Tags are pinned by version; pin them by digest where you deploy.
 FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./

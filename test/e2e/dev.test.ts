@@ -37,6 +37,9 @@ interface Ready {
   readonly temporalUiUrl: string;
   readonly databaseUrl: string;
   readonly emulatorUrl: string;
+  readonly gatewayUrl: string;
+  readonly pageUrl: string;
+  readonly apiKey: string;
 }
 
 async function startDev(): Promise<{ dev: RunningProcess; ready: Ready; lines: string[] }> {
@@ -66,6 +69,10 @@ function cli(args: readonly string[], options: { input?: string; env?: Record<st
   return { status, stdout, stderr };
 }
 
+async function overHttp({ gatewayUrl, apiKey }: Ready, path: string): Promise<unknown> {
+  return (await fetch(`${gatewayUrl}${path}`, { headers: { authorization: `Bearer ${apiKey}` } })).json();
+}
+
 function children(): Child[] {
   return JSON.parse(readFileSync(join(dataDir, 'children.json'), 'utf8')) as Child[];
 }
@@ -93,6 +100,7 @@ describe('innkeeper dev', () => {
       emulatorUrl: expect.stringMatching(/^http:/) as string,
     });
     expect((await fetch(first.ready.temporalUiUrl)).status).toBe(200);
+    expect(first.ready.pageUrl).toBe(`${first.ready.gatewayUrl}/#key=${first.ready.apiKey}`);
 
     const chat = cli(['chat', '--user', 'ada'], { input: '$ echo kept > note; uname -s\n' });
     expect(chat.stdout).toContain('$ echo kept > note; uname -s\n  Linux');
@@ -111,7 +119,10 @@ describe('innkeeper dev', () => {
     expect(first.lines).toHaveLength(1);
     expect(processesOf(dataDir)).toEqual([]);
 
-    await startDev();
+    const second = await startDev();
+    expect(second.ready.apiKey).toBe(first.ready.apiKey);
+    expect(await overHttp(second.ready, '/v1/users')).toMatchObject({ items: [{ userId: 'ada' }] });
+    expect(await overHttp(second.ready, '/readyz')).toMatchObject({ parts: { postgres: true, temporal: true } });
     const again = cli(['chat', '--user', 'ada'], { input: '$ cat note ~/.bash_history\n' });
     expect(again.stdout).toContain('  kept\n  echo kept > note; uname -s');
   });
@@ -119,7 +130,7 @@ describe('innkeeper dev', () => {
   it('leaves nothing behind when it is killed', async () => {
     const { dev } = await startDev();
     const parts = children();
-    expect(parts.map(({ label }) => label).toSorted()).toEqual(['emulator', 'postgres', 'temporal', 'worker']);
+    expect(parts.map(({ label }) => label).toSorted()).toEqual(['emulator', 'gateway', 'postgres', 'temporal', 'worker']);
     dev.signal('SIGKILL');
     await waitFor('the watchdog ended every part', () => !parts.some(isRunning));
   });

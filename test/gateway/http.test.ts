@@ -3,76 +3,25 @@
  * Method: the gateway on real Postgres and Temporal, asked over real connections; a lane that is played by hand.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createClient, type InnkeeperClient } from '../../src/client.js';
-import type { Gateway } from '../../src/gateway/parts.js';
-import { createGateway } from '../../src/gateway/server.js';
-import { silentLogger } from '../../src/log.js';
 import { createApiKey, revokeApiKey } from '../../src/store/api-keys.js';
 import { ANSWER_PART, appendDeltas } from '../../src/store/deltas.js';
 import { beginStep } from '../../src/store/steps.js';
-import { testTemporal } from '../support/servers.js';
+import { openLane, type TestStore } from '../store/support/lanes.js';
 import { waitFor } from '../support/wait-for.js';
-import { openLane, openStore, type TestStore } from '../store/support/lanes.js';
+import { openGateway, type TestGateway } from './support/gateway.js';
 
+let gateway: TestGateway;
 let test: TestStore;
-let client: InnkeeperClient;
-let app: Gateway;
-let base: string;
-const keys = { service: '', operator: '' };
+let ask: TestGateway['ask'];
+let submit: TestGateway['submit'];
+let read: TestGateway['read'];
+let keys: TestGateway['keys'];
 
 beforeAll(async () => {
-  const [opened, { address }] = await Promise.all([openStore(), testTemporal()]);
-  test = opened;
-  client = createClient({ temporal: { address, taskQueue: `gateway-${process.pid}` }, database: { url: test.url } });
-  app = await createGateway({
-    ...{
-      client,
-      store: test.store,
-      prices: { vcpuHour: 1, gibMonth: undefined },
-      tokens: undefined,
-      log: silentLogger(),
-    },
-    rates: { keyPerMinute: 100_000, userPerMinute: 100_000 },
-    ...{ defaults: { idleMs: 60_000 }, origins: [], laneUrlOf: (workflowId: string) => `http://ui/${workflowId}` },
-    readiness: () => Promise.resolve({ postgres: true }),
-  });
-  base = await app.listen({ host: '127.0.0.1', port: 0 });
-  for (const scope of ['service', 'operator'] as const) {
-    keys[scope] = (await createApiKey(test.store, { name: scope, scope })).key;
-  }
+  gateway = await openGateway();
+  ({ test, ask, submit, read, keys } = gateway);
 });
-afterAll(async () => {
-  await app.close();
-  await client.close();
-  await test.close();
-});
-
-interface Asked {
-  readonly method?: string;
-  readonly key?: string | null;
-  readonly body?: unknown;
-  readonly headers?: Record<string, string>;
-}
-
-async function ask(path: string, { method = 'GET', key = keys.service, body, headers = {} }: Asked = {}) {
-  const answer = await fetch(`${base}${path}`, {
-    method,
-    headers: {
-      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-  });
-  const text = await answer.text();
-  const json = /json/.test(answer.headers.get('content-type') ?? '')
-    ? (JSON.parse(text) as Record<string, unknown>)
-    : {};
-  return { status: answer.status, headers: answer.headers, json };
-}
-
-const submit = (user: string, body: unknown, more: Asked = {}) =>
-  ask(`/v1/users/${user}/turns`, { method: 'POST', body, ...more });
+afterAll(() => gateway.close());
 
 describe('a turn', () => {
   it('is accepted with its links, and is the same when it is sent again', async () => {
@@ -298,34 +247,4 @@ async function waitForTurn(lane: ReturnType<typeof openLane>) {
     return turn !== null;
   });
   return turn as unknown as NonNullable<typeof turn>;
-}
-
-interface Sent {
-  readonly id: string;
-  readonly event: string;
-  readonly data: Record<string, unknown>;
-}
-
-/** Reads an event stream to its end. */
-function read(path: string, headers: Record<string, string> = {}): { seen: Sent[]; ended: Promise<void> } {
-  const seen: Sent[] = [];
-  const ended = (async () => {
-    const answer = await fetch(`${base}${path}`, { headers: { authorization: `Bearer ${keys.service}`, ...headers } });
-    expect(answer.headers.get('content-type')).toContain('text/event-stream');
-    let text = '';
-    for await (const bytes of answer.body as unknown as AsyncIterable<Uint8Array>) {
-      text += Buffer.from(bytes).toString();
-      const blocks = text.split('\n\n');
-      text = blocks.pop() ?? '';
-      for (const block of blocks) {
-        const fields = new Map(
-          block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
-        );
-        const [id, event, data] = ['id', 'event', 'data'].map((name) => fields.get(name));
-        if (data !== undefined)
-          seen.push({ id: id ?? '', event: event ?? '', data: JSON.parse(data) as Record<string, unknown> });
-      }
-    }
-  })();
-  return { seen, ended };
 }

@@ -1,0 +1,116 @@
+/** What the gateway's tests share: a gateway on a real Postgres and Temporal, asked over real connections with keys of both scopes. */
+import { expect } from 'vitest';
+import { createClient, type InnkeeperClient } from '../../../src/client.js';
+import type { Gateway, GatewayParts } from '../../../src/gateway/parts.js';
+import { createGateway } from '../../../src/gateway/server.js';
+import { silentLogger } from '../../../src/log.js';
+import { createApiKey } from '../../../src/store/api-keys.js';
+import { openStore, type TestStore } from '../../store/support/lanes.js';
+import { testTemporal } from '../../support/servers.js';
+
+export interface Asked {
+  readonly method?: string;
+  /** Default: of the scope service; null: none. */
+  readonly key?: string | null;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+}
+
+/** An event of a stream. */
+export interface Sent {
+  readonly id: string;
+  readonly event: string;
+  readonly data: Record<string, unknown>;
+}
+
+export interface TestGateway {
+  readonly test: TestStore;
+  readonly client: InnkeeperClient;
+  readonly app: Gateway;
+  readonly base: string;
+  readonly keys: { readonly service: string; readonly operator: string };
+  ask(path: string, asked?: Asked): Promise<Answer>;
+  submit(user: string, body: unknown, more?: Asked): Promise<Answer>;
+  /** Reads an event stream to its end. */
+  read(path: string, headers?: Record<string, string>): { readonly seen: Sent[]; readonly ended: Promise<void> };
+  close(): Promise<void>;
+}
+
+let count = 0;
+
+export async function openGateway(parts: Partial<GatewayParts> = {}): Promise<TestGateway> {
+  const [test, { address }] = await Promise.all([openStore(), testTemporal()]);
+  const taskQueue = `gateway-${process.pid}-${(count += 1)}`;
+  const client = createClient({ temporal: { address, taskQueue }, database: { url: test.url } });
+  const app = await createGateway({
+    ...{ client, store: test.store, prices: { vcpuHour: 1, gibMonth: undefined }, tokens: undefined },
+    ...{ defaults: { idleMs: 60_000 }, laneUrlOf: (workflowId: string) => `http://ui/${workflowId}` },
+    ...{ rates: { keyPerMinute: 100_000, userPerMinute: 100_000 }, origins: [], log: silentLogger() },
+    readiness: () => Promise.resolve({ postgres: true }),
+    ...parts,
+  });
+  const base = await app.listen({ host: '127.0.0.1', port: 0 });
+  const [service = '', operator = ''] = await Promise.all(
+    (['service', 'operator'] as const).map(
+      async (scope) => (await createApiKey(test.store, { name: scope, scope })).key,
+    ),
+  );
+
+  async function ask(path: string, { method = 'GET', key = service, body, headers = {} }: Asked = {}): Promise<Answer> {
+    const answer = await fetch(`${base}${path}`, {
+      method,
+      headers: {
+        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    const isJson = /json/.test(answer.headers.get('content-type') ?? '');
+    const json = isJson ? (JSON.parse(text) as Record<string, unknown>) : {};
+    return { status: answer.status, headers: answer.headers, text, json };
+  }
+
+  function read(path: string, headers: Record<string, string> = {}): { seen: Sent[]; ended: Promise<void> } {
+    const seen: Sent[] = [];
+    const ended = (async () => {
+      const answer = await fetch(`${base}${path}`, { headers: { authorization: `Bearer ${service}`, ...headers } });
+      expect(answer.headers.get('content-type')).toContain('text/event-stream');
+      let text = '';
+      for await (const bytes of answer.body as unknown as AsyncIterable<Uint8Array>) {
+        text += Buffer.from(bytes).toString();
+        const blocks = text.split('\n\n');
+        text = blocks.pop() ?? '';
+        seen.push(...blocks.flatMap(toSent));
+      }
+    })();
+    return { seen, ended };
+  }
+
+  return {
+    ...{ test, client, app, base, keys: { service, operator }, ask, read },
+    submit: (user, body, more = {}) => ask(`/v1/users/${user}/turns`, { method: 'POST', body, ...more }),
+    close: async () => {
+      await app.close();
+      await client.close();
+      await test.close();
+    },
+  };
+}
+
+/** A comment is none. */
+function toSent(block: string): Sent[] {
+  const fields = new Map(
+    block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+  );
+  const [id = '', event = '', data] = ['id', 'event', 'data'].map((name) => fields.get(name));
+  return data === undefined ? [] : [{ id, event, data: JSON.parse(data) as Record<string, unknown> }];
+}
