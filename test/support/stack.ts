@@ -41,6 +41,8 @@ export interface Branch {
   readonly taskQueue: string;
   readonly workers: RunningProcess[];
   startWorker(env?: Readonly<Record<string, string>>): Promise<RunningProcess>;
+  /** A replica of the gateway on the branch's task queue. */
+  startGateway(env?: Readonly<Record<string, string>>): Promise<RunningGateway>;
   /** End of the workers' log. */
   workerLog(): string;
   stop(): Promise<void>;
@@ -56,6 +58,11 @@ export interface Stack extends Branch {
   emulatorProcess(): RunningProcess;
   /** Ends every process by force, at once; for whoever is interrupted. */
   killAll(): void;
+}
+
+export interface RunningGateway {
+  readonly process: RunningProcess;
+  readonly url: string;
 }
 
 let branches = 0;
@@ -89,6 +96,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     dataDir,
     workers: branch.workers,
     startWorker: branch.startWorker,
+    startGateway: branch.startGateway,
     openBranch: (other = {}) => openBranch({ ...options, ...other, emulator: ready, dataDir, onSpawn }),
     emulatorProcess: () => emulator.process,
     killAll: children.killAll,
@@ -112,6 +120,7 @@ function openBranch(options: BranchOptions): Branch {
   const { taskQueue = `innkeeper-${process.pid}-${(branches += 1)}` } = options;
   const { url, apiKey, modelUrl } = options.emulator;
   const workers: RunningProcess[] = [];
+  const gateways: RunningProcess[] = [];
   const client = createClient({
     temporal: { address: options.temporalAddress, taskQueue },
     database: { url: options.clientDatabaseUrl ?? options.databaseUrl },
@@ -153,15 +162,43 @@ function openBranch(options: BranchOptions): Branch {
     return worker;
   }
 
+  async function startGateway(env: Readonly<Record<string, string>> = {}): Promise<RunningGateway> {
+    let line: string | undefined;
+    const gateway = await startProcess({
+      label: 'gateway',
+      command: process.execPath,
+      args: [join(PROJECT_ROOT, 'dist', 'gateway.js')],
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        TEMPORAL_ADDRESS: options.temporalAddress,
+        TEMPORAL_TASK_QUEUE: taskQueue,
+        DATABASE_URL: options.databaseUrl,
+        GATEWAY_PORT: '0',
+        LOG_LEVEL: 'info',
+        ...env,
+      },
+      logFile: join(options.dataDir, `${taskQueue}-gateway.log`),
+      onSpawn: options.onSpawn,
+      onLine: (text) => (line ??= text),
+    });
+    gateways.push(gateway);
+    await waitFor('the gateway serves', () => {
+      if (gateway.hasExited()) throw new Error(`the gateway ended:\n${gateway.logTail()}`);
+      return line !== undefined;
+    });
+    return { process: gateway, url: (JSON.parse(line ?? '') as { gatewayUrl: string }).gatewayUrl };
+  }
+
   return {
     client,
     taskQueue,
     workers,
     startWorker,
+    startGateway,
     workerLog: () => workers.at(-1)?.logTail() ?? '',
     async stop() {
       await client.close();
-      await Promise.all(workers.map((worker) => worker.stop()));
+      await Promise.all([...gateways, ...workers].map((process) => process.stop()));
     },
   };
 }

@@ -1,11 +1,11 @@
 /** What the gateway's tests share: a gateway on a real Postgres and Temporal, asked over real connections with keys of both scopes. */
-import { expect } from 'vitest';
 import { createClient, type InnkeeperClient } from '../../../src/client.js';
 import type { Gateway, GatewayParts } from '../../../src/gateway/parts.js';
 import { createGateway } from '../../../src/gateway/server.js';
 import { silentLogger } from '../../../src/log.js';
 import { createApiKey } from '../../../src/store/api-keys.js';
 import { openStore, type TestStore } from '../../store/support/lanes.js';
+import { readStream, type Sent } from '../../support/event-stream.js';
 import { testTemporal } from '../../support/servers.js';
 
 export interface Asked {
@@ -23,13 +23,6 @@ export interface Answer {
   readonly json: Record<string, unknown>;
 }
 
-/** An event of a stream. */
-export interface Sent {
-  readonly id: string;
-  readonly event: string;
-  readonly data: Record<string, unknown>;
-}
-
 export interface TestGateway {
   readonly test: TestStore;
   readonly client: InnkeeperClient;
@@ -39,7 +32,7 @@ export interface TestGateway {
   ask(path: string, asked?: Asked): Promise<Answer>;
   submit(user: string, body: unknown, more?: Asked): Promise<Answer>;
   /** Reads an event stream to its end. */
-  read(path: string, headers?: Record<string, string>): { readonly seen: Sent[]; readonly ended: Promise<void> };
+  read(path: string, headers?: { 'last-event-id'?: string }): { readonly seen: Sent[]; readonly ended: Promise<void> };
   close(): Promise<void>;
 }
 
@@ -79,19 +72,10 @@ export async function openGateway(parts: Partial<GatewayParts> = {}): Promise<Te
     return { status: answer.status, headers: answer.headers, text, json };
   }
 
-  function read(path: string, headers: Record<string, string> = {}): { seen: Sent[]; ended: Promise<void> } {
+  function read(path: string, headers: { 'last-event-id'?: string } = {}): { seen: Sent[]; ended: Promise<void> } {
     const seen: Sent[] = [];
-    const ended = (async () => {
-      const answer = await fetch(`${base}${path}`, { headers: { authorization: `Bearer ${service}`, ...headers } });
-      expect(answer.headers.get('content-type')).toContain('text/event-stream');
-      let text = '';
-      for await (const bytes of answer.body as unknown as AsyncIterable<Uint8Array>) {
-        text += Buffer.from(bytes).toString();
-        const blocks = text.split('\n\n');
-        text = blocks.pop() ?? '';
-        seen.push(...blocks.flatMap(toSent));
-      }
-    })();
+    const lastId = headers['last-event-id'];
+    const ended = readStream(`${base}${path}`, { key: service, lastId, onEvent: (sent) => seen.push(sent) });
     return { seen, ended };
   }
 
@@ -104,13 +88,4 @@ export async function openGateway(parts: Partial<GatewayParts> = {}): Promise<Te
       await test.close();
     },
   };
-}
-
-/** A comment is none. */
-function toSent(block: string): Sent[] {
-  const fields = new Map(
-    block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
-  );
-  const [id = '', event = '', data] = ['id', 'event', 'data'].map((name) => fields.get(name));
-  return data === undefined ? [] : [{ id, event, data: JSON.parse(data) as Record<string, unknown> }];
 }
