@@ -25,9 +25,9 @@ async function start(parts: Partial<GatewayParts> = {}): Promise<TestGateway> {
 describe('requests', () => {
   it('of a key above its rate are refused with when to come back; another key is not', async () => {
     const { ask, keys } = await start({ rates: { keyPerMinute: 3, userPerMinute: 100 } });
-    const statuses = await inTurn(4, async () => (await ask('/v1/users/ada')).status);
+    const statuses = await inTurn(4, async () => (await ask('/v1/users/limits-ada')).status);
     expect(statuses).toEqual([404, 404, 404, 429]);
-    const refused = await ask('/v1/users/bea');
+    const refused = await ask('/v1/users/limits-bea');
     expect(refused).toMatchObject({ status: 429, json: { code: 'RATE_LIMITED' } });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await ask('/v1/users', { key: keys.operator })).status).toBe(200);
@@ -35,15 +35,17 @@ describe('requests', () => {
 
   it('about a user above the rate are refused whoever asks; about another user they are not', async () => {
     const { ask, keys } = await start({ rates: { keyPerMinute: 100, userPerMinute: 2 } });
-    expect(await inTurn(3, async () => (await ask('/v1/users/ada')).status)).toEqual([404, 404, 429]);
-    expect((await ask('/v1/users/ada', { key: keys.operator })).status).toBe(429);
-    expect((await ask('/v1/users/bea')).status).toBe(404);
+    expect(await inTurn(3, async () => (await ask('/v1/users/limits-ada')).status)).toEqual([404, 404, 429]);
+    expect((await ask('/v1/users/limits-ada', { key: keys.operator })).status).toBe(429);
+    expect((await ask('/v1/users/limits-bea')).status).toBe(404);
   });
 
   it('without a valid key count for nobody', async () => {
     const { ask } = await start({ rates: { keyPerMinute: 1, userPerMinute: 1 } });
-    expect(await inTurn(3, async () => (await ask('/v1/users/ada', { key: null })).status)).toEqual([401, 401, 401]);
-    expect((await ask('/v1/users/ada')).status).toBe(404);
+    expect(await inTurn(3, async () => (await ask('/v1/users/limits-ada', { key: null })).status)).toEqual([
+      401, 401, 401,
+    ]);
+    expect((await ask('/v1/users/limits-ada')).status).toBe(404);
   });
 });
 
@@ -51,11 +53,13 @@ describe('pages', () => {
   it('of other sites are refused before anything is done; the own page is not', async () => {
     const { ask, submit, base, test } = await start();
     const foreign = { headers: { origin: 'https://evil.example' } };
-    expect(await submit('ada', { prompt: 'x', turnId: 't1' }, foreign)).toMatchObject({
+    expect(await submit('limits-ada', { prompt: 'x', turnId: 't1' }, foreign)).toMatchObject({
       ...{ status: 403, json: { code: 'ORIGIN_REFUSED' } },
     });
-    await expect(getTurn(test.store, { userId: 'ada', turnId: 't1' })).rejects.toMatchObject({ code: 'USER_UNKNOWN' });
-    const own = await ask('/v1/users/ada', { headers: { origin: base } });
+    await expect(getTurn(test.store, { userId: 'limits-ada', turnId: 't1' })).rejects.toMatchObject({
+      code: 'USER_UNKNOWN',
+    });
+    const own = await ask('/v1/users/limits-ada', { headers: { origin: base } });
     expect(own.status).toBe(404);
     expect(own.headers.get('access-control-allow-origin')).toBeNull();
   });
@@ -63,30 +67,30 @@ describe('pages', () => {
   it('that the deployment names may ask, and browsers are told so', async () => {
     const origin = 'https://chat.example';
     const { ask, submit } = await start({ origins: [origin] });
-    const preflight = await ask('/v1/users/ada/turns', {
+    const preflight = await ask('/v1/users/limits-ada/turns', {
       ...{ method: 'OPTIONS', key: null },
       headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
     });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get('access-control-allow-origin')).toBe(origin);
-    const done = await submit('ada', { prompt: 'x' }, { headers: { origin } });
+    const done = await submit('limits-ada', { prompt: 'x' }, { headers: { origin } });
     expect([done.status, done.headers.get('access-control-allow-origin')]).toEqual([202, origin]);
-    expect((await ask('/v1/users/ada', { headers: { origin: 'https://other.example' } })).status).toBe(403);
+    expect((await ask('/v1/users/limits-ada', { headers: { origin: 'https://other.example' } })).status).toBe(403);
   });
 });
 
 describe('event streams', () => {
   it('of one user are bounded, and one that ends makes room', async () => {
     const { ask, base, keys, test } = await start();
-    await openLane(test.store, 'ada').admit('t1');
+    await openLane(test.store, 'limits-ada').admit('t1');
     const ends = await Promise.all(
-      Array.from({ length: STREAMS_OF_USER_MAX }, () => openStream(`${base}/v1/users/ada/events`, keys.service)),
+      Array.from({ length: STREAMS_OF_USER_MAX }, () => openStream(`${base}/v1/users/limits-ada/events`, keys.service)),
     );
-    expect(await ask('/v1/users/ada/events')).toMatchObject({ status: 429, json: { code: 'STREAMS_EXCEEDED' } });
+    expect(await ask('/v1/users/limits-ada/events')).toMatchObject({ status: 429, json: { code: 'STREAMS_EXCEEDED' } });
     ends[0]?.();
     await waitFor('room for another', async () => {
       try {
-        ends.push(await openStream(`${base}/v1/users/ada/events`, keys.service));
+        ends.push(await openStream(`${base}/v1/users/limits-ada/events`, keys.service));
         return true;
       } catch {
         return false;
@@ -100,12 +104,15 @@ describe('the end of the gateway', () => {
   it('answers what it holds, ends the streams, and loses no turn', async () => {
     const gateway = await start();
     const { submit, read, test, app } = gateway;
-    await submit('ada', { prompt: 'hello', turnId: 't1' });
-    const reader = read('/v1/users/ada/events');
+    await submit('limits-ada', { prompt: 'hello', turnId: 't1' });
+    const reader = read('/v1/users/limits-ada/events');
     await waitFor('the stream runs', () => reader.seen.length > 0);
-    const held = gateway.ask('/v1/users/ada/turns?wait=60', { method: 'POST', body: { prompt: 'more', turnId: 't2' } });
+    const held = gateway.ask('/v1/users/limits-ada/turns?wait=60', {
+      method: 'POST',
+      body: { prompt: 'more', turnId: 't2' },
+    });
     await waitFor('the second turn is admitted', async () => {
-      return (await getTurn(test.store, { userId: 'ada', turnId: 't2' }).catch(() => undefined)) !== undefined;
+      return (await getTurn(test.store, { userId: 'limits-ada', turnId: 't2' }).catch(() => undefined)) !== undefined;
     });
     await app.close();
     await reader.ended;

@@ -47,9 +47,9 @@ const small = (text: string): Output => ({
 
 describe('the transcript', () => {
   it('has the words, and the calls beside the answer that asked for them', async () => {
-    const lane = openLane(gateway.test.store, 'tess');
+    const lane = openLane(gateway.test.store, 'script-tess');
     const cmdId = await command(lane, 't1', small('\u001b[1ma\u001b[0m\n'));
-    const { status, json } = await gateway.ask('/v1/users/tess/transcript');
+    const { status, json } = await gateway.ask('/v1/users/script-tess/transcript');
     expect(status).toBe(200);
     expect(json['items']).toMatchObject([
       {
@@ -62,18 +62,18 @@ describe('the transcript', () => {
   });
 
   it('goes on where the page before ended, and with the events after it', async () => {
-    const lane = openLane(gateway.test.store, 'tara');
+    const lane = openLane(gateway.test.store, 'script-tara');
     for (const turnId of ['t1', 't2', 't3']) {
       await lane.answer(await lane.run(turnId, `say ${turnId}`), 0, []);
     }
     const seqs = ({ json }: { json: Record<string, unknown> }): unknown[] =>
       (json['items'] as { seq: number }[]).map(({ seq }) => seq);
-    const first = await gateway.ask('/v1/users/tara/transcript?limit=4');
-    const second = await gateway.ask(`/v1/users/tara/transcript?limit=4&cursor=${String(first.json['next'])}`);
+    const first = await gateway.ask('/v1/users/script-tara/transcript?limit=4');
+    const second = await gateway.ask(`/v1/users/script-tara/transcript?limit=4&cursor=${String(first.json['next'])}`);
     expect([...seqs(first), ...seqs(second)]).toEqual([6, 5, 4, 3, 2, 1]);
     expect(second.json['next']).toBeNull();
     await lane.run('t4');
-    const reader = gateway.read(`/v1/users/tara/events?turn=t4&after=${String(first.json['events'])}`);
+    const reader = gateway.read(`/v1/users/script-tara/events?turn=t4&after=${String(first.json['events'])}`);
     await lane.close('t4');
     await reader.ended;
     expect(reader.seen.map(({ event }) => event)).toEqual(['turn.queued', 'turn.started', 'turn.ended']);
@@ -84,15 +84,15 @@ describe('the transcript', () => {
       status: 404,
       json: { code: 'USER_UNKNOWN' },
     });
-    expect(await gateway.ask('/v1/users/tara/transcript?cursor=x')).toMatchObject({ status: 400 });
+    expect(await gateway.ask('/v1/users/script-tara/transcript?cursor=x')).toMatchObject({ status: 400 });
   });
 });
 
 describe('output', () => {
   it('comes byte for byte, whole or by a range, and is nothing that a browser would run', async () => {
-    const lane = openLane(gateway.test.store, 'otto');
+    const lane = openLane(gateway.test.store, 'script-otto');
     const cmdId = await command(lane, 't1', small('<script>\u001b[31mred'));
-    const path = `/v1/users/otto/outputs/${cmdId}`;
+    const path = `/v1/users/script-otto/outputs/${cmdId}`;
     const whole = await gateway.ask(path);
     expect(whole).toMatchObject({ status: 200, text: '<script>\u001b[31mred' });
     expect(Object.fromEntries(whole.headers)).toMatchObject({
@@ -110,20 +110,20 @@ describe('output', () => {
   });
 
   it('whose middle was not kept says how much is missing', async () => {
-    const lane = openLane(gateway.test.store, 'olga');
+    const lane = openLane(gateway.test.store, 'script-olga');
     const output = { bytes: 1_000, head: Buffer.from('begin'), tail: Buffer.from('end') };
     const cmdId = await command(lane, 't1', output);
-    const { text, headers } = await gateway.ask(`/v1/users/olga/outputs/${cmdId}`);
+    const { text, headers } = await gateway.ask(`/v1/users/script-olga/outputs/${cmdId}`);
     expect(text).toBe('begin\n[992 bytes were not kept]\nend');
     expect(headers.get('x-output-bytes')).toBe('1000');
   });
 
   it('of another user, or of nothing, is not there', async () => {
-    const cmdId = await command(openLane(gateway.test.store, 'owen'), 't1', small('secret'));
-    openLane(gateway.test.store, 'pia');
+    const cmdId = await command(openLane(gateway.test.store, 'script-owen'), 't1', small('secret'));
+    openLane(gateway.test.store, 'script-pia');
     for (const path of [
-      `/v1/users/otto/outputs/${cmdId}`,
-      '/v1/users/owen/outputs/none',
+      `/v1/users/script-otto/outputs/${cmdId}`,
+      '/v1/users/script-owen/outputs/none',
       `/v1/users/nobody/outputs/${cmdId}`,
     ]) {
       expect(await gateway.ask(path)).toMatchObject({ status: 404, json: { code: 'OUTPUT_UNKNOWN' } });
@@ -133,12 +133,12 @@ describe('output', () => {
 
 describe('a user', () => {
   it('is shown with why the machine is awake, until when, and what it cost so far', async () => {
-    const lane = openLane(gateway.test.store, 'uma');
+    const lane = openLane(gateway.test.store, 'script-uma');
     const { store } = gateway.test;
     await lane.run('t1');
     const { generation } = await makeReady(store, lane);
     const details = async (key?: string): Promise<Record<string, unknown>> =>
-      (await gateway.ask('/v1/users/uma', key === undefined ? {} : { key })).json;
+      (await gateway.ask('/v1/users/script-uma', key === undefined ? {} : { key })).json;
     expect(await details()).toMatchObject({
       machine: { phase: 'ready', awakeFor: 'turn', sleepsAt: null },
       laneUrl: null,
@@ -151,7 +151,7 @@ describe('a user', () => {
     expect(quiet).toMatchObject({
       cost: null,
       awakeSeconds: expect.any(Number) as number,
-      laneUrl: 'http://ui/user-machine/uma',
+      laneUrl: 'http://ui/user-machine/script-uma',
     });
     await setPhase(store, { ...lane, generation, phase: 'sleeping' });
     expect(await details()).toMatchObject({ machine: { phase: 'sleeping', awakeFor: null, sleepsAt: null } });

@@ -31,8 +31,8 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve));
   gateway = await openGateway({ tokens: createTokens() });
-  await gateway.client.createUser({ userId: 'ada' });
-  await gateway.client.createUser({ userId: 'bea' });
+  await gateway.client.createUser({ userId: 'token-ada' });
+  await gateway.client.createUser({ userId: 'token-bea' });
 });
 afterAll(async () => {
   await gateway.close();
@@ -58,27 +58,27 @@ const nowSeconds = (): number => Math.floor(Date.now() / 1_000);
 
 function token(claims: Claims = {}, key: CryptoKey | Uint8Array = privateKey, alg = 'ES256'): Promise<string> {
   const { kid = 'k1', exp = nowSeconds() + 60, ...own } = claims;
-  const payload = { sub: 'ada', iss: ISSUER, aud: AUDIENCE, ...own, ...(exp === null ? {} : { exp }) };
+  const payload = { sub: 'token-ada', iss: ISSUER, aud: AUDIENCE, ...own, ...(exp === null ? {} : { exp }) };
   return new SignJWT(payload).setProtectedHeader({ alg, kid }).sign(key);
 }
 
 describe('a token', () => {
   it('reaches its user: reads, submits, follows', async () => {
     const key = await token();
-    expect(await gateway.ask('/v1/users/ada', { key })).toMatchObject({ status: 200, json: { laneUrl: null } });
-    expect((await gateway.submit('ada', { prompt: 'hello' }, { key })).status).toBe(202);
+    expect(await gateway.ask('/v1/users/token-ada', { key })).toMatchObject({ status: 200, json: { laneUrl: null } });
+    expect((await gateway.submit('token-ada', { prompt: 'hello' }, { key })).status).toBe(202);
   });
 
   it('reaches nobody else, and says the same of users that do and do not exist', async () => {
     const key = await token();
-    const answers = await Promise.all(['bea', 'nobody'].map((user) => gateway.ask(`/v1/users/${user}`, { key })));
+    const answers = await Promise.all(['token-bea', 'nobody'].map((user) => gateway.ask(`/v1/users/${user}`, { key })));
     for (const { status, json } of answers) expect([status, json['code']]).toEqual([403, 'FORBIDDEN']);
     expect(answers[0]?.json['detail']).toBe(answers[1]?.json['detail']);
     expect((await gateway.ask('/v1/users', { key })).status).toBe(403);
     for (const path of ['turns', 'queue', 'transcript', 'events', 'usage', 'outputs/x']) {
-      expect((await gateway.ask(`/v1/users/bea/${path}`, { key })).status).toBe(403);
+      expect((await gateway.ask(`/v1/users/token-bea/${path}`, { key })).status).toBe(403);
     }
-    expect((await gateway.submit('bea', { prompt: 'hello' }, { key })).status).toBe(403);
+    expect((await gateway.submit('token-bea', { prompt: 'hello' }, { key })).status).toBe(403);
   });
 });
 
@@ -87,7 +87,7 @@ describe('is refused:', () => {
   it.each<[string, () => Promise<string> | string]>([
     [
       'one without a signature',
-      () => new UnsecuredJWT({ sub: 'ada', iss: ISSUER, aud: AUDIENCE, exp: nowSeconds() + hour }).encode(),
+      () => new UnsecuredJWT({ sub: 'token-ada', iss: ISSUER, aud: AUDIENCE, exp: nowSeconds() + hour }).encode(),
     ],
     ['one for another audience', () => token({ aud: 'somebody-else' })],
     ['one of another issuer', () => token({ iss: 'https://evil.example' })],
@@ -105,7 +105,7 @@ describe('is refused:', () => {
     ['one that was altered', async () => altered(await token())],
     ['one that is cut', async () => (await token()).slice(0, 40)],
   ])('%s', async (_name, make) => {
-    const answer = await gateway.ask('/v1/users/ada', { key: await make() });
+    const answer = await gateway.ask('/v1/users/token-ada', { key: await make() });
     expect(answer).toMatchObject({ status: 401, json: { code: 'UNAUTHENTICATED' } });
   });
 });
@@ -118,7 +118,7 @@ it('an issuer that is away is no verdict on a token', async () => {
     await expect(tokens.verify(await token())).rejects.toMatchObject({ code: 'TOKEN_KEYS_UNAVAILABLE' });
     isAway = false;
     expect(await tokens.hasKeys()).toBe(true);
-    expect(await tokens.verify(await token())).toBe('ada');
+    expect(await tokens.verify(await token())).toBe('token-ada');
   } finally {
     isAway = false;
   }
@@ -127,6 +127,6 @@ it('an issuer that is away is no verdict on a token', async () => {
 /** The payload names another user. */
 function altered(jwt: string): string {
   const [head, , signature] = jwt.split('.');
-  const payload = { sub: 'bea', iss: ISSUER, aud: AUDIENCE, exp: nowSeconds() + 60 };
+  const payload = { sub: 'token-bea', iss: ISSUER, aud: AUDIENCE, exp: nowSeconds() + 60 };
   return [head, Buffer.from(JSON.stringify(payload)).toString('base64url'), signature].join('.');
 }
