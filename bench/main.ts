@@ -4,8 +4,10 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMet, type Benchmark } from './benchmark.js';
 import { cancel } from './cancel.js';
+import { delta, fanout } from './delta.js';
 import { firstByte } from './first-byte.js';
 import { history } from './history.js';
+import { firstSse, httpAccept } from './http-accept.js';
 import { describeLoad, describeMachine } from './machine.js';
 import { stopAllRigs } from './rig.js';
 import { sleepers } from './sleepers.js';
@@ -13,7 +15,19 @@ import { throughput } from './throughput.js';
 import { turn } from './turn.js';
 import { wake } from './wake.js';
 
-const BENCHMARKS: readonly Benchmark[] = [turn, firstByte, wake, cancel, history, throughput, sleepers];
+const BENCHMARKS: readonly Benchmark[] = [
+  turn,
+  firstByte,
+  wake,
+  cancel,
+  history,
+  throughput,
+  sleepers,
+  httpAccept,
+  firstSse,
+  delta,
+  fanout,
+];
 const USAGE = `Usage: npm run bench [-- --json FILE] [--only NAME] [--scale N] [--profile DIR]
   --json FILE   writes { "name": { "metric": number } }
   --only NAME   one of: ${BENCHMARKS.map(({ name }) => name).join(', ')}; may be repeated

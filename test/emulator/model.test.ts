@@ -83,6 +83,21 @@ async function calls(after = 0): Promise<{ seq: number; kind: string; prompt: st
 }
 
 describe('prompts', () => {
+  test('with a pace are answered in pieces, one after the other', async () => {
+    const response = await fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', stream: true, messages: [{ role: 'user', content: '!model pace 15' }] }),
+    });
+    const reads: string[] = [];
+    for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
+      reads.push(Buffer.from(bytes).toString());
+    }
+    const pieces = reads.join('').match(/"content":"[^"]/g) ?? [];
+    expect(pieces.length).toBeGreaterThan(10);
+    expect(reads.length).toBeGreaterThan(pieces.length / 2);
+  });
+
   test('every `$` line is one call, in order, and the closing answer quotes each output', async () => {
     const { text, commands } = await play('please\n$ uname -a\nand then\n$ ls');
     expect(commands).toEqual([['uname -a'], ['ls']]);

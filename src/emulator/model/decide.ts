@@ -10,6 +10,8 @@ import type { ModelScript } from './script.js';
 export interface Decision {
   readonly kind: 'answer' | ModelFault['kind'];
   readonly delayMs: number;
+  /** Between two pieces of the text; 0: at once. */
+  readonly paceMs: number;
   readonly text: string;
   readonly refusal: string | undefined;
   readonly calls: readonly ModelToolCall[];
@@ -42,33 +44,38 @@ export function decide(request: ModelRequest, script: ModelScript, counter: Faul
   const after = messages.slice(prompt.index + 1);
   const index = stepsDone(after, mark);
   const step = plan.steps[index];
-  const delayMs = step?.delayMs ?? plan.delayMs ?? script.delayMs;
+  const times = {
+    delayMs: step?.delayMs ?? plan.delayMs ?? script.delayMs,
+    paceMs: step?.paceMs ?? plan.paceMs ?? script.paceMs,
+  };
 
   const fault = nextFault(step?.faults ?? plan.closingFaults, (position, times) => {
     if (times === Infinity) return true;
     return counter.take(conversation, `${index}/${position}`) < times;
   });
   if (fault !== undefined)
-    return faultDecision(fault, { delayMs, mark, nth: after.length, bashTool: bashTool ?? 'bash' });
+    return faultDecision(fault, { times, mark, nth: after.length, bashTool: bashTool ?? 'bash' });
 
   const canCall = scripted !== undefined || bashTool !== undefined;
   if (step !== undefined && step.calls.length > 0 && canCall) {
-    return { ...plain(step.text, delayMs), calls: toCalls(step, mark, index), finish: 'tool_calls' };
+    return { ...plain(step.text, times), calls: toCalls(step, mark, index), finish: 'tool_calls' };
   }
   counter.clear(conversation);
-  if (scripted !== undefined) return plain(step?.text ?? '(the script of this conversation ends here)', delayMs);
-  if (plan.steps.length === 0) return plain(helpText(toolNames), delayMs);
+  if (scripted !== undefined) return plain(step?.text ?? '(the script of this conversation ends here)', times);
+  if (plan.steps.length === 0) return plain(helpText(toolNames), times);
   if (!canCall)
-    return plain('There are commands in your message, but no tool "bash" was offered to run them with.', delayMs);
-  return plain(report(plan, after, mark), delayMs);
+    return plain('There are commands in your message, but no tool "bash" was offered to run them with.', times);
+  return plain(report(plan, after, mark), times);
 }
 
 export function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-function plain(text: string, delayMs: number): Decision {
-  return { kind: 'answer', delayMs, text, refusal: undefined, calls: [], finish: 'stop', fault: undefined };
+type Times = Pick<Decision, 'delayMs' | 'paceMs'>;
+
+function plain(text: string, times: Times): Decision {
+  return { kind: 'answer', ...times, text, refusal: undefined, calls: [], finish: 'stop', fault: undefined };
 }
 
 function nextFault(
@@ -97,9 +104,9 @@ function toCalls(step: PlannedStep, mark: string, index: number): ModelToolCall[
 
 function faultDecision(
   fault: ModelFault,
-  context: { delayMs: number; mark: string; nth: number; bashTool: string },
+  context: { times: Times; mark: string; nth: number; bashTool: string },
 ): Decision {
-  const base: Decision = { ...plain('', context.delayMs), kind: fault.kind, fault };
+  const base: Decision = { ...plain('', context.times), kind: fault.kind, fault };
   const call = (name: string, argumentsJson: string): Decision => ({
     ...base,
     calls: [{ id: `call_fault_${context.mark}_${context.nth}`, name, argumentsJson }],

@@ -144,7 +144,7 @@ async function answer(reply: FastifyReply, decision: Decision, head: AnswerHead)
   }
   if (head.request.stream) {
     reply.hijack();
-    streamCompletion(reply.raw, head, decision);
+    await streamCompletion(reply.raw, head, decision);
     return reply;
   }
   if (decision.kind === 'reset') {

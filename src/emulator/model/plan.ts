@@ -25,6 +25,7 @@ interface PlannedCall {
 
 export interface PlannedStep {
   readonly delayMs: number | undefined;
+  readonly paceMs?: number | undefined;
   readonly faults: readonly ModelFault[];
   readonly text: string;
   /** Without calls the step ends the turn. */
@@ -33,6 +34,8 @@ export interface PlannedStep {
 
 export interface Plan {
   readonly delayMs: number | undefined;
+  /** Between two pieces of a streamed text. */
+  readonly paceMs?: number | undefined;
   readonly steps: readonly PlannedStep[];
   /** Faults of the closing answer, which quotes what the steps did. */
   readonly closingFaults: readonly ModelFault[];
@@ -60,12 +63,13 @@ export function defaultTimes(kind: Exclude<ModelFaultKind, 'status'>): number {
 
 /**
  * Reads a prompt's lines: `$ command` is a step of its own, `$+ command` joins the `$+` line right before it in one step,
- * `!model …` is a fault of the next step (or a delay of every call).
+ * `!model …` is a fault of the next step (or a delay of every call, or the pace of every text).
  */
 export function planPrompt(prompt: string, bashTool: string): Plan {
   const steps: { faults: ModelFault[]; calls: PlannedCall[] }[] = [];
   let faults: ModelFault[] = [];
   let delayMs: number | undefined;
+  let paceMs: number | undefined;
   let isJoining = false;
   for (const line of prompt.split(/\r?\n/)) {
     const command = /^\$(\+?) (.*)$/.exec(line);
@@ -73,6 +77,7 @@ export function planPrompt(prompt: string, bashTool: string): Plan {
     if (directive?.[1] !== undefined) {
       const read = readDirective(directive[1].trim().split(/\s+/));
       if (read?.delayMs !== undefined) delayMs = read.delayMs;
+      if (read?.paceMs !== undefined) paceMs = read.paceMs;
       if (read?.fault !== undefined) faults.push(read.fault);
     }
     if (command?.[2] !== undefined && command[2].trim() !== '') {
@@ -86,14 +91,22 @@ export function planPrompt(prompt: string, bashTool: string): Plan {
     }
     isJoining = command?.[1] === '+';
   }
-  return { delayMs, steps: steps.map((step) => ({ ...step, text: '', delayMs: undefined })), closingFaults: faults };
+  return {
+    delayMs,
+    paceMs,
+    steps: steps.map((step) => ({ ...step, text: '', delayMs: undefined })),
+    closingFaults: faults,
+  };
 }
 
-/** `429 2 250`: status, times, retry_after_ms; `empty 2`: kind, times; `delay 1000`. Anything else is no directive. */
-function readDirective(words: readonly string[]): { fault?: ModelFault; delayMs?: number } | undefined {
+/** `429 2 250`: status, times, retry_after_ms; `empty 2`: kind, times; `delay 1000`; `pace 50`. Anything else is no directive. */
+function readDirective(
+  words: readonly string[],
+): { fault?: ModelFault; delayMs?: number; paceMs?: number } | undefined {
   const [verb = '', first, second] = words;
   const number = (word: string | undefined): number | undefined =>
     word !== undefined && /^\d{1,9}$/.test(word) ? Number(word) : undefined;
+  if (verb === 'pace') return { paceMs: number(first) ?? 0 };
   if (verb === 'delay') return { delayMs: number(first) ?? 0 };
   if (/^[45]\d\d$/.test(verb)) {
     return { fault: { kind: 'status', status: Number(verb), times: number(first) ?? 1, retryAfterMs: number(second) } };

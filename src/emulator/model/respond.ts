@@ -1,5 +1,6 @@
 /** Writes a decision in the shapes of the chat completions API: one JSON object, or server-sent events. */
 import type { ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ModelRequest } from './conversation.js';
 import type { Decision } from './decide.js';
 
@@ -38,8 +39,8 @@ export function toCompletion(head: AnswerHead, decision: Decision): object {
   };
 }
 
-/** Sends the whole answer as events; a `reset` breaks the connection in the middle of the text. */
-export function streamCompletion(response: ServerResponse, head: AnswerHead, decision: Decision): void {
+/** Sends the whole answer as events, at its pace while somebody listens; a `reset` breaks the connection in the middle of the text. */
+export async function streamCompletion(response: ServerResponse, head: AnswerHead, decision: Decision): Promise<void> {
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache',
@@ -58,7 +59,11 @@ export function streamCompletion(response: ServerResponse, head: AnswerHead, dec
     setImmediate(() => response.socket?.resetAndDestroy());
     return;
   }
-  for (const piece of pieces) chunk({ content: piece }, null);
+  for (const piece of pieces) {
+    if (decision.paceMs > 0) await delay(decision.paceMs);
+    if (response.destroyed) return;
+    chunk({ content: piece }, null);
+  }
   if (decision.refusal !== undefined) chunk({ refusal: decision.refusal }, null);
   decision.calls.forEach((call, index) => {
     const half = Math.ceil(call.argumentsJson.length / 2);

@@ -1,6 +1,6 @@
 /**
  * Scripted conversations, from a file or set at run time:
- * `{ "delayMs": 0, "conversations": [{ "match": "text" | { "regex": "…" }, "steps": [{ "delayMs", "text", "toolCalls":
+ * `{ "delayMs": 0, "paceMs": 0, "conversations": [{ "match": "text" | { "regex": "…" }, "steps": [{ "delayMs", "paceMs", "text", "toolCalls":
  * [{ "name", "arguments": object | text }], "fault": { "kind" | "status", "times", "retryAfterMs", "body" } }] }] }`
  */
 import { readFileSync } from 'node:fs';
@@ -19,6 +19,7 @@ const faultSchema = z.strictObject({
 });
 const stepSchema = z.strictObject({
   delayMs: delay.optional(),
+  paceMs: delay.optional(),
   text: z.string().default(''),
   toolCalls: z
     .array(z.strictObject({ name: z.string(), arguments: z.union([z.string(), z.record(z.string(), z.unknown())]) }))
@@ -27,6 +28,7 @@ const stepSchema = z.strictObject({
 });
 const scriptSchema = z.strictObject({
   delayMs: delay.default(0),
+  paceMs: delay.default(0),
   conversations: z
     .array(
       z.strictObject({
@@ -40,10 +42,12 @@ const scriptSchema = z.strictObject({
 export interface ModelScript {
   /** Delay of every call that names none itself. */
   readonly delayMs: number;
+  /** Between two pieces of a streamed text that names no pace itself; 0: at once. */
+  readonly paceMs: number;
   readonly conversations: readonly { readonly matches: (prompt: string) => boolean; readonly plan: Plan }[];
 }
 
-export const EMPTY_SCRIPT: ModelScript = { delayMs: 0, conversations: [] };
+export const EMPTY_SCRIPT: ModelScript = { delayMs: 0, paceMs: 0, conversations: [] };
 
 /** @throws Error that names every problem */
 export function parseScript(value: unknown): ModelScript {
@@ -51,6 +55,7 @@ export function parseScript(value: unknown): ModelScript {
   if (!parsed.success) throw new Error(`The model's script is not valid:\n${z.prettifyError(parsed.error)}`);
   return {
     delayMs: parsed.data.delayMs,
+    paceMs: parsed.data.paceMs,
     conversations: parsed.data.conversations.map(({ match, steps }) => ({
       matches: toMatcher(match),
       plan: { delayMs: undefined, closingFaults: [], steps: steps.map(toStep) },
@@ -72,6 +77,7 @@ function toMatcher(match: string | { regex: string }): (prompt: string) => boole
 function toStep(step: z.output<typeof stepSchema>): Plan['steps'][number] {
   return {
     delayMs: step.delayMs,
+    paceMs: step.paceMs,
     faults: step.fault === undefined ? [] : [toFault(step.fault)],
     text: step.text,
     calls: step.toolCalls.map(({ name, arguments: args }) => {

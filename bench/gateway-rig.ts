@@ -1,0 +1,58 @@
+/** A gateway in front of a rig, asked over real connections as a backend on the same host would. */
+import { Agent, request } from 'node:http';
+import { createApiKey } from '../src/store/api-keys.js';
+import { createPool } from '../src/store/pool.js';
+import type { RunningGateway } from '../test/support/stack.js';
+import type { Rig } from './rig.js';
+
+export interface RigGateway extends RunningGateway {
+  readonly key: string;
+  /** Submits a turn and answers the status, once the whole answer is here. */
+  submit(userId: string, body: { readonly turnId: string; readonly prompt: string }): Promise<number>;
+  /** Opens an event stream; resolves when it is open. `onText` gets what comes, as it comes. */
+  open(path: string, onText: (text: string) => void): Promise<{ close(): void }>;
+}
+
+const FOR_BENCHMARKS = { GATEWAY_KEY_REQUESTS_PER_MINUTE: '1000000', GATEWAY_USER_REQUESTS_PER_MINUTE: '1000000' };
+
+/** Started on the rig's stack, and stopped with it. */
+export async function startRigGateway(rig: Rig): Promise<RigGateway> {
+  const store = createPool({ url: rig.databaseUrl, poolMax: 1, applicationName: 'innkeeper-bench' });
+  const { key } = await createApiKey(store, { name: 'bench', scope: 'service' });
+  await store.end();
+  const gateway = await rig.stack.startGateway({ LOG_LEVEL: 'warn', ...FOR_BENCHMARKS });
+  const agent = new Agent({ keepAlive: true });
+  const headers = { authorization: `Bearer ${key}` };
+
+  return {
+    ...gateway,
+    key,
+    submit: (userId, body) =>
+      new Promise((resolve, reject) => {
+        const sent = request(
+          `${gateway.url}/v1/users/${userId}/turns`,
+          { method: 'POST', agent, headers: { ...headers, 'content-type': 'application/json' } },
+          (answer) => answer.resume().once('end', () => resolve(answer.statusCode ?? 0)),
+        );
+        sent.once('error', reject);
+        sent.end(JSON.stringify(body));
+      }),
+    open: (path, onText) =>
+      new Promise((resolve, reject) => {
+        const asked = request(`${gateway.url}${path}`, { headers }, (answer) => {
+          if (answer.statusCode !== 200) {
+            asked.destroy();
+            reject(new Error(`the stream was refused: ${answer.statusCode ?? 0}`));
+            return;
+          }
+          answer
+            .setEncoding('utf8')
+            .on('data', onText)
+            .on('error', () => undefined); // Closed by us.
+          resolve({ close: () => asked.destroy() });
+        });
+        asked.once('error', reject);
+        asked.end();
+      }),
+  };
+}
