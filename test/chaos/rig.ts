@@ -1,6 +1,6 @@
 /**
  * Everything that a run needs, as real processes on the loopback address: Postgres and Temporal (each may be killed and started again
- * on its port and data), the emulator, and, before Postgres, a proxy for the workers and one for the clients.
+ * on its port and data), the emulator, two gateways, and, before Postgres, a proxy for the workers and one for the clients.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ import { silentLogger } from '../../src/log.js';
 import { migrate } from '../../src/store/migrate.js';
 import { openLanes, type Lanes } from '../e2e/support/lane-handle.js';
 import { startStack, type Stack } from '../support/stack.js';
+import { startGateways, type Gateways } from './gateways.js';
 import { startPostgresProxy, type PostgresProxy } from './postgres-proxy.js';
 import { surely } from './surely.js';
 
@@ -40,6 +41,8 @@ export interface Rig {
   readonly dataDir: string;
   readonly workerProxy: PostgresProxy;
   readonly clientProxy: PostgresProxy;
+  /** Through the clients' proxy, as a backend. */
+  readonly gateways: Gateways;
   /** An operator's Temporal client. */
   readonly lanes: Lanes;
   readonly pids: () => { readonly temporal: number; readonly postgres: number };
@@ -123,6 +126,10 @@ async function startRig({ keepsData, env = {}, openTurnsMax = OPEN_TURNS_MAX }: 
     });
     stops.push(() => stack.stop());
     await stack.emulator.call('PUT', '/_emulator/settings', EMULATOR_SETTINGS);
+    const gateways = await startGateways({
+      ...{ stack, databaseUrl: postgres.url },
+      env: { DATABASE_URL: clientProxy.through(postgres.url), OPEN_TURNS_MAX: String(openTurnsMax) },
+    });
     const lanes = await openLanes(temporal.address);
     stops.push(() => lanes.close());
     return {
@@ -130,6 +137,7 @@ async function startRig({ keepsData, env = {}, openTurnsMax = OPEN_TURNS_MAX }: 
       dataDir,
       workerProxy,
       clientProxy,
+      gateways,
       lanes,
       pids: () => ({ temporal: temporal.process.pid, postgres: postgres.process.pid }),
       sql: (text, values = []) => surely(async () => (await pool.query(text, values)).rows),

@@ -1,6 +1,7 @@
 /** What the parts of a run share. */
 import { isJournalledRunning } from '../../src/story/record/guest-record.js';
 import type { RunJournal } from './journal.js';
+import type { HttpFollower } from './load/http-follower.js';
 import type { Plan } from './plan/plan.js';
 import type { Rig } from './rig.js';
 import { surely } from './surely.js';
@@ -21,6 +22,8 @@ export interface RunContext {
   readonly rig: Rig;
   readonly journal: RunJournal;
   readonly fleet: Fleet;
+  /** Over HTTP, one of each user who stays. */
+  readonly followers: readonly HttpFollower[];
   /** Turns that have ended so far. */
   readonly progressed: { turnsEnded: number };
   /** The user's live machine, by Postgres and the emulator's own word. */
@@ -34,6 +37,7 @@ export function createContext(of: {
   rig: Rig;
   journal: RunJournal;
   fleet: Fleet;
+  followers: readonly HttpFollower[];
   progressed: { turnsEnded: number };
 }): RunContext {
   const { rig } = of;

@@ -15,6 +15,7 @@ import { startFleet } from './fleet.js';
 import { writeHistories } from './histories.js';
 import { openJournal } from './journal.js';
 import { followEvents } from './load/event-reader.js';
+import { followOverHttp } from './load/http-follower.js';
 import { liveThrough } from './load/person.js';
 import type { Plan } from './plan/plan.js';
 import { createRandom } from './plan/random.js';
@@ -49,9 +50,14 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
     const journal = openJournal(join(rig.dataDir, 'outside.jsonl'));
     const progressed = { turnsEnded: 0 };
     const fleet = await startFleet({ plan, rig, journal, turnsEnded: () => progressed.turnsEnded });
-    const context = createContext({ plan, rig, journal, fleet, progressed });
+    const staying = plan.people.filter(({ isDestroyed }) => !isDestroyed);
+    const followers = staying.map(({ userId }) => followOverHttp(rig, rig.gateways, userId));
+    const context = createContext({ plan, rig, journal, fleet, followers, progressed });
     const random = createRandom(`${plan.seed}/readers`);
-    const readers = plan.people.map(({ userId }) => followEvents(rig, userId, random.branch(userId)));
+    const readers = [
+      ...plan.people.map(({ userId }) => followEvents(rig, userId, random.branch(userId))),
+      ...followers,
+    ];
     const stopEnding = endEndlessWakes(rig);
     const progress = setInterval(() => say(progressOf(context)), PROGRESS_MS);
     try {

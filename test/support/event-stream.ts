@@ -49,6 +49,8 @@ const PAUSE_MS_MAX = 300;
 
 export interface Follower {
   readonly seen: Sent[];
+  /** Breaks the connection of the moment. False: there is none. */
+  cut(): boolean;
   /** Connections that it made. */
   readonly connections: () => number;
   /** Resolves once an event for which `isLast` holds was seen. */
@@ -60,28 +62,47 @@ export function follow(options: {
   readonly gateways: readonly string[];
   readonly path: string;
   readonly key: string;
+  /** Takes what comes in place of `seen`. */
+  readonly onEvent?: (sent: Sent) => void;
   readonly isLast: (sent: Sent) => boolean;
   readonly signal: AbortSignal;
 }): Follower {
   const { gateways, path, key, isLast, signal } = options;
   const seen: Sent[] = [];
+  const keep = options.onEvent ?? ((sent: Sent) => void seen.push(sent));
+  let lastId: string | undefined;
   let connections = 0;
+  let current: AbortController | undefined;
   const run = async (): Promise<void> => {
     for (;;) {
       signal.throwIfAborted();
       const url = `${gateways[connections % gateways.length] ?? ''}${path}`;
       connections += 1;
-      const enough = new AbortController();
+      const own = new AbortController();
+      current = own;
+      let isOver = false;
       const onEvent = (sent: Sent): void => {
-        if (enough.signal.aborted) return;
-        seen.push(sent);
-        if (isLast(sent)) enough.abort();
+        if (own.signal.aborted) return;
+        keep(sent);
+        lastId = sent.id;
+        isOver = isLast(sent);
+        if (isOver) own.abort();
       };
-      const either = AbortSignal.any([signal, enough.signal]);
-      await readStream(url, { key, lastId: seen.at(-1)?.id, signal: either, onEvent }).catch(() => undefined); // Broken: on to the next.
-      if (enough.signal.aborted) return;
+      await readStream(url, { key, lastId, signal: AbortSignal.any([signal, own.signal]), onEvent }).catch(
+        () => undefined,
+      ); // Broken: on to the next.
+      current = undefined;
+      if (isOver) return;
       await new Promise((resolve) => setTimeout(resolve, Math.random() * PAUSE_MS_MAX));
     }
   };
-  return { seen, connections: () => connections, ended: run() };
+  return {
+    seen,
+    connections: () => connections,
+    cut: () => {
+      current?.abort();
+      return current !== undefined;
+    },
+    ended: run(),
+  };
 }

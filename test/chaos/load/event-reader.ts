@@ -31,19 +31,26 @@ export interface EventReader {
 
 interface EventRow {
   readonly seq: string;
-  readonly text: string;
+  readonly body: object;
+}
+
+/** Of an event's body, whatever the order of its fields. */
+export function hashOf(body: object): string {
+  const sorted = JSON.stringify(body, (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1)))
+      : value,
+  );
+  return createHash('sha256').update(sorted).digest('hex').slice(0, 16);
 }
 
 export async function readEvents(rig: Rig, userId: string, after: number, limit: number): Promise<SeenEvent[]> {
   const rows = await rig.sql<EventRow>(
-    `select seq::text as seq, concat_ws(' ', turn_key, at, body) as text from turn_events
+    `select seq::text as seq, body from turn_events
      where user_id = $1 and turn_events.seq > $2 order by turn_events.seq limit $3`,
     [userId, after, limit],
   );
-  return rows.map(({ seq, text }) => ({
-    seq: Number(seq),
-    hash: createHash('sha256').update(text).digest('hex').slice(0, 16),
-  }));
+  return rows.map(({ seq, body }) => ({ seq: Number(seq), hash: hashOf(body) }));
 }
 
 export function followEvents(rig: Rig, userId: string, random: Random): EventReader {

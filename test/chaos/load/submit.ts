@@ -39,11 +39,20 @@ export async function submit(context: RunContext, { userId, turn, prompt }: Subm
     return true;
   }
   const { isNew } = await surely(
-    () => client.submitTurn({ userId, turnId, prompt }),
+    () =>
+      turn.via === 'http'
+        ? submitOverHttp(context, { userId, turn, prompt })
+        : client.submitTurn({ userId, turnId, prompt }),
     (error) => !isPassing(error),
   );
   context.journal.acknowledge({ userId, turnId });
   return isNew;
+}
+
+async function submitOverHttp({ rig }: RunContext, { userId, turn, prompt }: Submission): Promise<{ isNew: boolean }> {
+  const { turnId } = turn;
+  const answer = await rig.gateways.ask('POST', `/v1/users/${userId}/turns`, { turnId, prompt });
+  return { isNew: answer['isNew'] === true };
 }
 
 /** Such a prompt is acknowledged by being in the record; a message that nobody can read goes with it. */

@@ -48,6 +48,8 @@ const KINDS = {
   'emulator-killed': server(4, { breaksGuest: true }),
   'postgres-reset': server(10),
   'postgres-exhausted': server(5),
+  'gateway-killed': server(4),
+  'followers-cut': server(3),
 
   'lane-terminated': major(8, { breaksLane: true }),
   'lane-cancelled': major(8, { breaksLane: true }),

@@ -37,8 +37,8 @@ export interface PlannedTurn {
   readonly commands: readonly PlannedCommand[];
   /** The machine is put to sleep before it. */
   readonly sleepsBefore: boolean;
-  /** By the client library, or by a signal that carries the prompt. */
-  readonly via: 'client' | 'signal';
+  /** By the client library, over HTTP, or by a signal that carries the prompt. */
+  readonly via: 'client' | 'http' | 'signal';
   readonly faults: readonly PlannedFault[];
 }
 
@@ -72,6 +72,9 @@ const STRUCK_HOLD_MS = 1_500;
 const CANCELLED_HOLD_MS = 30_000;
 /** Turn of a user's life that is longer than a history: the lane continues as new in mid turn. */
 const LONG_TURN_COMMANDS = 40;
+
+/** One turn in ten by a signal, three over HTTP. */
+const WAYS = ['signal', 'http', 'http', 'http', 'client', 'client', 'client', 'client', 'client', 'client'] as const;
 
 export function makePlan(options: PlanOptions): Plan {
   const random = createRandom(options.seed);
@@ -156,7 +159,7 @@ function draftTurn(turnId: string, number: number, random: Random): DraftTurn {
       holdMs: isLong ? 0 : random.pick([0, 0, 100, 300]),
     })),
     sleepsBefore: number > 0 && random.chance(0.4),
-    via: number > 0 && random.chance(0.1) ? 'signal' : 'client',
+    via: number === 0 ? 'client' : random.pick(WAYS),
     faults: [],
   };
 }

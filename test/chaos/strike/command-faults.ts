@@ -41,7 +41,7 @@ async function carryOut(
   fault: PlannedFault,
 ): Promise<boolean | undefined> {
   const { emulator, client } = context.rig.stack;
-  const { lanes } = context.rig;
+  const { lanes, gateways } = context.rig;
   const machine = await context.machine(userId);
   if (machine === undefined) return undefined;
   const act = (action: string): Promise<boolean | undefined> =>
@@ -73,7 +73,11 @@ async function carryOut(
     case 'turn-cancelled': {
       const { turnId } = turn;
       if (turn.via === 'signal') return onLane(() => lanes.of(userId).signal('cancelTurn', { turnId }));
-      return surely(() => client.cancelTurn({ userId, turnId })).then(() => true);
+      const cancel = (): Promise<unknown> =>
+        turn.via === 'http'
+          ? gateways.ask('POST', `/v1/users/${userId}/turns/${turnId}/cancel`)
+          : client.cancelTurn({ userId, turnId });
+      return surely(cancel).then(() => true);
     }
     default:
       throw new Error(`${fault.kind} does not strike a command`);

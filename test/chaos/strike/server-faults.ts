@@ -21,7 +21,10 @@ export async function strikeServers(context: RunContext, isOver: () => boolean):
 }
 
 /** @returns undefined where the records tell afterwards whether it did harm */
-async function carryOut({ rig, fleet }: RunContext, { kind, aim }: PlannedFault): Promise<boolean | undefined> {
+async function carryOut(
+  { rig, fleet, followers }: RunContext,
+  { kind, aim }: PlannedFault,
+): Promise<boolean | undefined> {
   switch (kind) {
     case 'temporal-killed':
       await rig.restartTemporal();
@@ -32,6 +35,11 @@ async function carryOut({ rig, fleet }: RunContext, { kind, aim }: PlannedFault)
     case 'emulator-killed':
       await rig.restartEmulator();
       return undefined;
+    case 'gateway-killed':
+      await rig.gateways.restartNext();
+      return undefined;
+    case 'followers-cut':
+      return followers.filter((follower) => follower.cut()).length > 0 ? undefined : false;
     case 'worker-frozen': {
       const worker = fleet.anyWorker();
       worker.signal('SIGSTOP');
