@@ -36,7 +36,6 @@ const PROCESSES = { pool: 'forks', isolate: false } as const;
 
 export default defineConfig({
   test: {
-    pool: 'forks',
     sequence: { sequencer: LongestFirst },
     globalSetup: STARTERS,
     dangerouslyIgnoreUnhandledErrors: false,

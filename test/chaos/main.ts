@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { describePlan } from './plan/describe.js';
 import { FAULT_KINDS, parseKinds } from './plan/kinds.js';
 import { makePlan, type Plan } from './plan/plan.js';
-import { runProgram, say } from './program.js';
+import { runProgram, say, UsageError } from './program.js';
 import { printReport } from './report/report.js';
 import { runPlan } from './run.js';
 
@@ -55,7 +55,7 @@ function readOptions(): Options {
       histories: { type: 'string' },
     },
   });
-  if (values.seed === undefined) throw new Error('--seed is missing.');
+  if (values.seed === undefined) throw new UsageError('--seed is missing.');
   const turns = whole('turns', values.turns) ?? (values.full ? FULL.turns : TURNS_DEFAULT);
   const faults = whole('count', values.count) ?? (values.full ? FULL.faults : Math.round(turns * FAULTS_PER_TURN));
   const users = whole('users', values.users) ?? (values.full ? FULL.users : USERS_DEFAULT);
@@ -72,7 +72,7 @@ function readOptions(): Options {
 
 function whole(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`--${name} must be a whole number from 1.`);
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`--${name} must be a whole number from 1.`);
   return Number(text);
 }
 

@@ -114,4 +114,9 @@ async function main(): Promise<void> {
   process.exitCode = caught === bugs.length && isSound ? 0 : 1;
 }
 
-runProgram(main);
+runProgram(
+  main,
+  `Usage: npm run chaos:planted [-- --json FILE] [--only NAME]
+  --json FILE  writes the verdicts there too
+  --only NAME  this bug alone; may be repeated: ${BUGS.map(({ name }) => name).join(', ')}`,
+);

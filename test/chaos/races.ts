@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { InnkeeperError } from '../../src/client.js';
 import { readLines } from '../../src/story/record/guest-record.js';
-import { conclude, runProgram, say } from './program.js';
+import { conclude, runProgram, say, UsageError } from './program.js';
 import { withRig, type Rig } from './rig.js';
 import type { MachineTruth } from './run-context.js';
 import { isPassing } from './load/submit.js';
@@ -105,7 +105,7 @@ async function linesOf(rig: Rig, userId: string, file: string): Promise<string[]
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { users: { type: 'string' } } });
   const users = Number(values.users ?? STORM_USERS_DEFAULT);
-  if (!Number.isInteger(users) || users < 1) throw new Error('--users must be a whole number from 1.');
+  if (!Number.isInteger(users) || users < 1) throw new UsageError('--users must be a whole number from 1.');
   const env = {
     OPEN_TURNS_MAX: '20',
     IDLE_MS: '600000',
@@ -119,4 +119,8 @@ async function main(): Promise<void> {
   conclude(problems);
 }
 
-runProgram(main);
+runProgram(
+  main,
+  `Usage: npm run chaos:races [-- --users N]
+  --users N  users of the wake storm`,
+);

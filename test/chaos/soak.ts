@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { readRssBytes } from '../../bench/processes.js';
 import { HISTORY_EVENTS_MAX } from '../../src/contracts/limits.js';
 import { readLines } from '../../src/story/record/guest-record.js';
-import { conclude, runProgram, say } from './program.js';
+import { conclude, runProgram, say, UsageError } from './program.js';
 import { withRig, type Rig } from './rig.js';
 import type { MachineTruth } from './run-context.js';
 
@@ -145,7 +145,7 @@ async function longLife(rig: Rig, turns: number): Promise<string[]> {
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { minutes: { type: 'string' }, turns: { type: 'string' } } });
   const amount = Number(values.turns ?? values.minutes);
-  if (!(amount > 0)) throw new Error('Say --minutes M or --turns N.');
+  if (!(amount > 0)) throw new UsageError('Say --minutes M or --turns N.');
   const env = values.turns === undefined ? {} : { IDLE_MS: '600000' };
   const problems = await withRig({ keepsData: false, env }, async (rig) => {
     await Promise.all([rig.stack.startWorker(), rig.stack.startWorker()]);
@@ -154,4 +154,9 @@ async function main(): Promise<void> {
   conclude(problems);
 }
 
-runProgram(main);
+runProgram(
+  main,
+  `Usage: npm run soak -- --minutes M | --turns N
+  --minutes M  a steady mixed load for so long
+  --turns N    so many turns of one user, one after the other`,
+);

@@ -130,7 +130,13 @@ describe('innkeeper dev', () => {
   it('leaves nothing behind when it is killed', async () => {
     const { dev } = await startDev();
     const parts = children();
-    expect(parts.map(({ label }) => label).toSorted()).toEqual(['emulator', 'gateway', 'postgres', 'temporal', 'worker']);
+    expect(parts.map(({ label }) => label).toSorted()).toEqual([
+      'emulator',
+      'gateway',
+      'postgres',
+      'temporal',
+      'worker',
+    ]);
     dev.signal('SIGKILL');
     await waitFor('the watchdog ended every part', () => !parts.some(isRunning));
   });

@@ -4,12 +4,12 @@
  */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readRssBytes } from '../../bench/processes.js';
 import { createApiKey } from '../../src/store/api-keys.js';
 import { createPool, type Store } from '../../src/store/pool.js';
 import { follow, readStream, type Follower, type Sent } from '../support/event-stream.js';
 import { waitFor } from '../support/wait-for.js';
 import { TURN_MS } from './support/actions.js';
-import { residentBytes } from './support/processes.js';
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
 
 const FOLLOWERS = 200;
@@ -159,7 +159,7 @@ describe('followers', () => {
       const socket = connect(Number(port), hostname);
       socket.pause();
       socket.write(`GET /v1/users/slow/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\n\r\n`);
-      const before = residentBytes(gateway.process.pid);
+      const before = readRssBytes(gateway.process.pid);
       await submit(gateway.url, 'slow', { turnId: 't2', prompt: '$ seq 1 400000; sleep 1' });
       const quick = follow({
         ...{ gateways: [gateway.url], path: '/v1/users/slow/events', key, isLast: isEndOf('t2') },
@@ -167,7 +167,7 @@ describe('followers', () => {
       });
       await quick.ended;
       expect(durable(quick.seen)).toEqual(await stored('slow', 't2'));
-      expect(residentBytes(gateway.process.pid) - before).toBeLessThan(64 * 1024 * 1024);
+      expect(readRssBytes(gateway.process.pid) - before).toBeLessThan(64 * 1024 * 1024);
       socket.destroy();
       await gateway.process.stop();
     },

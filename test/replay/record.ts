@@ -109,13 +109,17 @@ function readKept(): RecordedHistory[] {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { again: { type: 'boolean', default: false }, from: { type: 'string' } } });
-  if (values.again) for (const file of listHistoryFiles()) rmSync(join(HISTORIES_DIR, file));
-  const kept = readKept();
+  const { again, from } = values;
+  // Those of real runs can only be had by another real run.
+  const isKept = ({ scenario }: RecordedHistory): boolean => !again || (scenario === FAULT_SUITE && from === undefined);
+  const before = readKept();
+  const kept = before.filter(isKept);
+  for (const { file } of before.filter((history) => !isKept(history))) rmSync(join(HISTORIES_DIR, file));
   const missing = [...SCENARIOS, ...RECONCILE_SCENARIOS].filter(
     ({ name }) => !kept.some(({ scenario }) => scenario === name),
   );
   const recorded = missing.length === 0 ? [] : await recordScenarios(missing);
-  const real = values.from === undefined ? [] : keepReal(values.from, kept);
+  const real = from === undefined ? [] : keepReal(from, kept);
   const histories = [...kept, ...recorded, ...real];
   const { version } = createRequire(import.meta.url)('@temporalio/worker/package.json') as { version: string };
   writeManifest({ sdk: version, histories });

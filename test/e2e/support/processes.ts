@@ -26,8 +26,3 @@ function folderOf(pid: number): string {
     return ''; // It ended meanwhile.
   }
 }
-
-/** Memory that the process has in use, bytes (Linux: /proc/PID/status, VmRSS). */
-export function residentBytes(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1_024;
-}
