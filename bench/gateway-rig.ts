@@ -9,6 +9,7 @@ export interface RigGateway extends RunningGateway {
   readonly key: string;
   /** Submits a turn and answers the status, once the whole answer is here. */
   submit(userId: string, body: { readonly turnId: string; readonly prompt: string }): Promise<number>;
+  get(path: string): Promise<unknown>;
   /** Opens an event stream; resolves when it is open. `onText` gets what comes, as it comes. */
   open(path: string, onText: (text: string) => void): Promise<{ close(): void }>;
 }
@@ -37,6 +38,7 @@ export async function startRigGateway(rig: Rig): Promise<RigGateway> {
         sent.once('error', reject);
         sent.end(JSON.stringify(body));
       }),
+    get: async (path) => (await fetch(`${gateway.url}${path}`, { headers })).json(),
     open: (path, onText) =>
       new Promise((resolve, reject) => {
         const asked = request(`${gateway.url}${path}`, { headers }, (answer) => {

@@ -95,7 +95,7 @@ describe('followers', () => {
       );
       first.process.signal('SIGKILL');
       await first.process.exited;
-      const third = await stage.stack.startGateway({ GATEWAY_PORT: String(new URL(first.url).port) });
+      const third = await stage.stack.startGateway({ GATEWAY_PORT: new URL(first.url).port });
       second.process.signal('SIGTERM');
       expect(await second.process.exited).toMatchObject({ code: 0 });
       await Promise.all(followers.map(({ follower }) => follower.ended));
