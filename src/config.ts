@@ -130,10 +130,10 @@ const workerSettings = {
 const gatewaySettings = {
   ...clientSettings,
   GATEWAY_HOST: text().default('127.0.0.1'),
-  GATEWAY_PORT: whole(limits.GATEWAY_PORT_DEFAULT, 0, 65_535),
+  GATEWAY_PORT: whole(7_480, 0, 65_535),
   GATEWAY_ORIGINS: origins(),
-  GATEWAY_KEY_REQUESTS_PER_MINUTE: whole(limits.KEY_REQUESTS_PER_MINUTE_DEFAULT, 1, 1_000_000),
-  GATEWAY_USER_REQUESTS_PER_MINUTE: whole(limits.USER_REQUESTS_PER_MINUTE_DEFAULT, 1, 1_000_000),
+  GATEWAY_KEY_REQUESTS_PER_MINUTE: whole(limits.KEY_REQUESTS_PER_MINUTE_MAX_DEFAULT, 1, 1_000_000),
+  GATEWAY_USER_REQUESTS_PER_MINUTE: whole(limits.USER_REQUESTS_PER_MINUTE_MAX_DEFAULT, 1, 1_000_000),
   TEMPORAL_UI_URL: url('http:', 'https:').optional(),
   USER_TOKENS_JWKS_URL: url('http:', 'https:').optional(),
   USER_TOKENS_ISSUER: text().optional(),

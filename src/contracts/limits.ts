@@ -139,8 +139,6 @@ export const RECONCILE_RUN_MS_MAX = 3_600_000;
 export const FINDINGS_KEPT_MS_MAX = 30 * 24 * 3_600_000;
 export const FINDINGS_KEPT_MAX = 10_000;
 
-/** Beside the emulator's, and away from the ports that everybody uses. */
-export const GATEWAY_PORT_DEFAULT = 7_480;
 /** Body of a request to the gateway: a prompt at its longest, every byte escaped. */
 export const REQUEST_BODY_BYTES_MAX = 512 * 1024;
 /** How long a request may hold for a turn's result. */
@@ -152,8 +150,8 @@ export const PAGE_ITEMS_MAX = 200;
 export const STREAMS_MAX = 5_000;
 export const STREAMS_OF_USER_MAX = 32;
 /** Requests that one process takes of one key, or of tokens of one user, and about one user, in a minute; settings. */
-export const KEY_REQUESTS_PER_MINUTE_DEFAULT = 6_000;
-export const USER_REQUESTS_PER_MINUTE_DEFAULT = 600;
+export const KEY_REQUESTS_PER_MINUTE_MAX_DEFAULT = 6_000;
+export const USER_REQUESTS_PER_MINUTE_MAX_DEFAULT = 600;
 /** Keys and users whose requests one process counts at a time; the least recent are forgotten. */
 export const RATES_MAX = 50_000;
 /** A comment keeps proxies from closing a stream that is quiet. */

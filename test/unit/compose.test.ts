@@ -61,9 +61,12 @@ describe('docker-compose.yml', () => {
     expect(image).toMatch(/:\d+\.\d+(\.\d+)?(-[a-z]+)?$/);
   });
 
-  it('publishes the UI alone, on loopback', () => {
+  it('publishes the gateway and the UI alone, on loopback', () => {
     const published = services.flatMap(([name, { ports = [] }]) => ports.map((port) => [name, port]));
-    expect(published).toEqual([['temporal-ui', '127.0.0.1:8233:8233']]);
+    expect(published).toEqual([
+      ['temporal-ui', '127.0.0.1:8233:8233'],
+      ['gateway', '127.0.0.1:7480:7480'],
+    ]);
   });
 
   it('gives Postgres, Temporal and the emulator no way out', () => {
