@@ -24,8 +24,8 @@ interface Output {
 /** A turn with one command that ended; answers its id. */
 async function command(lane: TestLane, turnId: string, output: Output): Promise<string> {
   const { store } = gateway.test;
-  const machine = await makeReady(store, lane);
   const { turnKey } = await lane.run(turnId, 'list the files');
+  const machine = await makeReady(store, lane);
   await lane.answer({ turnKey } as never, 0, [bash('ls')]);
   const key = { turnKey, step: 0, index: 0 };
   const boot = { generation: machine.generation, bootId: 'boot-1', attachment: 1 };
