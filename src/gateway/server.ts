@@ -49,6 +49,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : uuidv7();
     },
     logController: new LogController({ disableRequestLogging: true }),
+    // What comes before a route is found: a path that cannot be decoded, or with a part that is too long.
+    frameworkErrors: (error, request, reply) => void answerProblem(error, request, reply),
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
