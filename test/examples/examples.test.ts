@@ -15,6 +15,8 @@ import { runProgram, startProgram, type Program, type ProgramEnd } from '../supp
 import { waitFor } from '../support/wait-for.js';
 
 const example = (path: string): string => join(PROJECT_ROOT, 'examples', path);
+/** Ended before the test is given up, so that what it said is told. */
+const PROGRAM_MS = TURN_MS - 10_000;
 /** Until somebody ends it. */
 const LONG = '$ sleep 300';
 
@@ -50,7 +52,7 @@ describe('the backend in TypeScript', () => {
     startProgram(
       join(PROJECT_ROOT, 'node_modules', '.bin', 'tsx'),
       [example('backend-typescript/main.ts'), USER, ...args],
-      { cwd: PROJECT_ROOT, env: { ...env, ...more }, timeoutMs: TURN_MS },
+      { cwd: PROJECT_ROOT, env: { ...env, ...more }, timeoutMs: PROGRAM_MS },
     );
 
   it('shows what the agent does and says, and how it ended', { timeout: TURN_MS }, async () => {
@@ -96,7 +98,7 @@ describe('the backend in TypeScript', () => {
 describe('HTTP with curl', () => {
   const USER = 'of-curl';
   const start = (args: readonly string[], more: Record<string, string> = {}): Program =>
-    startProgram(example('http-curl/chat.sh'), args, { env: { ...env, ...more }, timeoutMs: TURN_MS });
+    startProgram(example('http-curl/chat.sh'), args, { env: { ...env, ...more }, timeoutMs: PROGRAM_MS });
   const chat = (...args: string[]): Promise<ProgramEnd> => start(args).ended;
 
   it('asks and waits for the end, as often as it likes', { timeout: TURN_MS }, async () => {
@@ -144,7 +146,7 @@ describe('HTTP with curl', () => {
 
   it('is what the README types, and does as it says', { timeout: TURN_MS }, async () => {
     const typed = readmeLines().replaceAll('/users/ada', '/users/of-readme');
-    const { code, stdout, stderr } = await runProgram('sh', ['-e', '-c', typed], { env, timeoutMs: TURN_MS });
+    const { code, stdout, stderr } = await runProgram('sh', ['-e', '-c', typed], { env, timeoutMs: PROGRAM_MS });
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toContain('"state":"completed"');
     expect(stdout).toContain('event: turn.ended');
@@ -175,7 +177,7 @@ describe('the Temporal client in Python', () => {
   const send = (...args: string[]): Promise<ProgramEnd> =>
     runProgram(pythonOf('temporalio'), [example('temporal-python/send.py'), USER, ...args], {
       env: { ...env, PYTHONDONTWRITEBYTECODE: '1', PYTHONUTF8: '1' },
-      timeoutMs: TURN_MS,
+      timeoutMs: PROGRAM_MS,
     });
 
   it('sends a message and reads the answer; the same again is the same turn', { timeout: TURN_MS }, async () => {
