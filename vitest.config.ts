@@ -18,6 +18,7 @@ const LONGEST = [
   'dev',
   'fencing',
   'story',
+  'openapi',
   'taste',
 ];
 
@@ -76,7 +77,7 @@ export default defineConfig({
       {
         test: {
           name: 'stacks',
-          include: ['test/{e2e,chaos}/**/*.test.ts'],
+          include: ['test/{e2e,chaos,examples}/**/*.test.ts'],
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
           maxWorkers: 3,

@@ -8,7 +8,7 @@ import { build } from './build.mjs';
 import { dependencies } from './dependencies.mjs';
 import { withSetupLock } from './lock.mjs';
 import { CACHE } from './paths.mjs';
-import { ensurePythonEnvironments } from './python.mjs';
+import { ensurePythonEnvironments, PYTHON_ENVIRONMENTS } from './python.mjs';
 import { findProgram, say, SetupError, tryRun } from './say.mjs';
 import { ensureProgram } from './system-package.mjs';
 import { ensureTemporal } from './temporal.mjs';
@@ -57,13 +57,13 @@ export async function ensure({ tools: needed, build: needsBuild = true }) {
     throw new SetupError(`This is Node ${process.versions.node}.`, `Install Node ${NODE_MIN.join('.')} or newer.`);
   }
   const isBuilt = dependencies.isReady() && (!needsBuild || build.isReady());
-  if (isBuilt && needed.every((name) => hasTool(readTools()[name]))) return;
+  if (isBuilt && needed.every((name) => hasTool(name))) return;
   await withSetupLock(async () => {
     const makePackages = async () => {
       if (!dependencies.isReady()) await dependencies.make();
       if (needsBuild && !build.isReady()) await build.make();
     };
-    const missing = needed.filter((tool) => !hasTool(readTools()[tool]));
+    const missing = needed.filter((tool) => !hasTool(tool));
     // Nothing here waits for another: npm and pip keep a processor each, a download neither.
     const ends = await Promise.allSettled([makePackages(), ...missing.map(provide)]);
     const problems = ends.filter((end) => end.status === 'rejected').map(({ reason }) => reason);
@@ -101,8 +101,11 @@ export function readTools() {
   }
 }
 
-/** @param {string | Record<string, string> | undefined} paths */
-function hasTool(paths) {
+/** @param {keyof typeof tools} name */
+function hasTool(name) {
+  const paths = readTools()[name];
   if (paths === undefined) return false;
-  return (typeof paths === 'string' ? [paths] : Object.values(paths)).every((path) => existsSync(path));
+  if (typeof paths === 'string') return existsSync(paths);
+  // The last set-up may be of a release that needed fewer of them.
+  return PYTHON_ENVIRONMENTS.every((environment) => existsSync(paths[environment] ?? ''));
 }

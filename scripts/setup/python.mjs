@@ -1,11 +1,11 @@
 /**
- * Python environments of the tests: the vendor's own clients, one version each, which the emulator has to satisfy, and Temporal's
- * Python SDK for the contract with other languages.
+ * Python environments of the tests: the vendor's own clients, one version each, which the emulator has to satisfy, Temporal's
+ * Python SDK for the contract with other languages, and what compares the gateway with its OpenAPI document.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CACHE } from './paths.mjs';
-import { runBeside, say, tryRun } from './say.mjs';
+import { runBeside, say, SetupError, tryRun } from './say.mjs';
 import { ensureProgram } from './system-package.mjs';
 
 /** Name of the environment to what is installed into it. */
@@ -15,7 +15,12 @@ const ENVIRONMENTS = {
   '0.5.0': ['dedalus-sdk==0.5.0'],
   '0.6.0': ['dedalus-sdk==0.6.0'],
   temporalio: ['temporalio==1.35.0'],
+  // Both named: the same seed is to make the same requests.
+  schemathesis: ['schemathesis==4.32.5', 'hypothesis==6.170.17'],
 };
+export const PYTHON_ENVIRONMENTS = Object.keys(ENVIRONMENTS);
+/** Schemathesis asks for it. */
+const PYTHON_MIN = /** @type {const} */ ([3, 11]);
 /** Written last: an interrupted installation has none. */
 const STAMP = 'innkeeper-complete';
 
@@ -47,7 +52,10 @@ export async function ensurePythonEnvironments() {
 function findPython() {
   // Debian ships Python without the parts that make environments.
   const isComplete = (/** @type {string} */ path) => tryRun(path, ['-c', 'import venv, ensurepip']).ok;
-  return ensureProgram({ names: ['python3'], debianPackage: 'python3-venv', purpose: 'tests', isComplete });
+  const python = ensureProgram({ names: ['python3'], debianPackage: 'python3-venv', purpose: 'tests', isComplete });
+  const isNewEnough = `import sys; sys.exit(sys.version_info < (${PYTHON_MIN.join(', ')}))`;
+  if (tryRun(python, ['-c', isNewEnough]).ok) return python;
+  throw new SetupError(`${python} is too old for the tests.`, `Install Python ${PYTHON_MIN.join('.')} or newer.`);
 }
 
 /**

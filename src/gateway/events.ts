@@ -33,7 +33,10 @@ export function addEventRoutes(app: Gateway, { client, store, closing }: RoutePa
         querystring: eventsQuery,
         headers: eventsHeaders,
       },
-      response: { 200: z.string().describe('text/event-stream'), ...problems },
+      response: {
+        200: { description: 'Events, each with its id', content: { 'text/event-stream': { schema: z.string() } } },
+        ...problems,
+      },
     }),
     async (request, reply) => {
       const userId = userOf(request.params);

@@ -1,6 +1,8 @@
 /** Errors -> answers: problem details (RFC 9457) with our stable codes. The only place of the gateway that maps errors. */
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import { ERROR_TABLE, InnkeeperError, type ErrorCode } from '../contracts/errors.js';
 
@@ -44,11 +46,30 @@ export function toInnkeeperError(error: unknown): InnkeeperError {
 
 export async function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const known = toInnkeeperError(error);
-  const { httpStatus: status, advice } = ERROR_TABLE[known.code];
+  const { httpStatus: status } = ERROR_TABLE[known.code];
   if (status >= 500) request.log.warn({ code: known.code, err: known.cause ?? known }, 'request failed');
   if (status === 401) void reply.header('www-authenticate', 'Bearer');
   if (known.retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1_000)));
-  const type = `urn:innkeeper:problem:${known.code.toLowerCase().replaceAll('_', '-')}`;
-  const body = { type, title: advice, status, detail: known.message, code: known.code, instance: request.id };
-  await reply.status(status).type(PROBLEM_TYPE).send(JSON.stringify(body));
+  await reply.status(status).type(PROBLEM_TYPE).send(toBody(known, request.id));
+}
+
+/** What Node refuses before there is a request: bytes that are no HTTP, headers beyond their bound, a request that does not end. */
+export function answerUnreadable(error: ConnectionError, socket: Socket): void {
+  // Reset, or closed by the other side: nobody listens.
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const body = toBody(new InnkeeperError('INVALID_INPUT', `The request cannot be read: ${error.message}.`), uuidv7());
+  const head = [
+    ...['HTTP/1.1 400 Bad Request', 'connection: close', `content-type: ${PROBLEM_TYPE}`],
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+function toBody({ code, message: detail }: InnkeeperError, instance: string): string {
+  const { httpStatus: status, advice: title } = ERROR_TABLE[code];
+  const type = `urn:innkeeper:problem:${code.toLowerCase().replaceAll('_', '-')}`;
+  return JSON.stringify({ type, title, status, detail, code, instance });
 }

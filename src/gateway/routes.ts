@@ -2,7 +2,7 @@
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseUserId } from '../contracts/ids.js';
 import type { Access } from './auth.js';
-import { problemSchema } from './problem.js';
+import { PROBLEM_TYPE, problemSchema } from './problem.js';
 
 /** Schema and access of a route, as the server and the document know them. */
 export function describe<T extends object>(
@@ -15,10 +15,12 @@ export function describe<T extends object>(
   } as const;
 }
 
+const problem = (description: string) => ({ description, content: { [PROBLEM_TYPE]: { schema: problemSchema } } });
+
 /** Answers of every route beside its own. */
 export const problems = {
-  '4xx': problemSchema.describe('The request was refused'),
-  '5xx': problemSchema.describe('A part is away, or failed'),
+  '4xx': problem('The request was refused'),
+  '5xx': problem('A part is away, or failed'),
 } as const;
 
 /** A page of items, and where the next one begins; null: this is the last. */

@@ -18,7 +18,7 @@ import { authenticate, authorize, type Access, type Principal } from './auth.js'
 import { addEventRoutes } from './events.js';
 import { addOrigins } from './origins.js';
 import type { Gateway, GatewayParts } from './parts.js';
-import { answerProblem } from './problem.js';
+import { answerProblem, answerUnreadable } from './problem.js';
 import { createRates, type CountRequest } from './rates.js';
 import { addTranscriptRoutes } from './transcript.js';
 import { addTurnRoutes } from './turns.js';
@@ -49,6 +49,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : uuidv7();
     },
     logController: new LogController({ disableRequestLogging: true }),
+    // What comes before a route is found: a path that cannot be decoded, or with a part that is too long.
+    frameworkErrors: (error, request, reply) => void answerProblem(error, request, reply),
+    clientErrorHandler: answerUnreadable,
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

@@ -9,6 +9,9 @@ import type { Gateway, GatewayParts } from './parts.js';
 import { outputHeaders, outputParams, pageQuery, transcriptPage, userParams } from './views.js';
 
 const TAGS = ['transcript'] as const;
+const OUTPUT_TYPE = 'application/octet-stream';
+
+const bytesOf = (description: string) => ({ description, content: { [OUTPUT_TYPE]: { schema: z.any() } } });
 
 export function addTranscriptRoutes(app: Gateway, { store }: GatewayParts): void {
   app.get(
@@ -32,13 +35,13 @@ export function addTranscriptRoutes(app: Gateway, { store }: GatewayParts): void
     describe('user', {
       ...{ summary: 'Read the output of a command, control sequences included', tags: TAGS },
       ...{ params: outputParams, headers: outputHeaders },
-      response: { 200: z.any().describe('The bytes as they are kept'), 206: z.any().describe('A range'), ...problems },
+      response: { 200: bytesOf('The output as it is kept'), 206: bytesOf('The range'), ...problems },
     }),
     async ({ params, headers }, reply) => {
       const { bytes, outputBytes } = await readOutput(store, { userId: userOf(params), cmdId: params.command });
       const range = rangeOf(bytes.length, headers.range);
       void reply.headers({
-        'content-type': 'application/octet-stream',
+        'content-type': OUTPUT_TYPE,
         // Hostile by assumption: never shown by a browser as anything of ours.
         'content-disposition': 'attachment',
         'accept-ranges': 'bytes',

@@ -1,7 +1,7 @@
 /** What was said and done, as a person reads it: the transcript with the tool calls of each answer, and the output of one command. */
 import type { CallOutcome } from '../contracts/activities.js';
 import { isErrorCode, InnkeeperError, type ErrorCode } from '../contracts/errors.js';
-import { statement, toIso, type Queryable } from './sql.js';
+import { statement, toIso, toStorable, type Queryable } from './sql.js';
 import type { TurnState } from './turns.js';
 import { unknownUser } from './users.js';
 
@@ -127,7 +127,7 @@ export async function readOutput(
   store: Queryable,
   of: { readonly userId: string; readonly cmdId: string },
 ): Promise<KeptOutput> {
-  const [row] = (await store.query<OutputRow>(selectOutput, [of.userId, of.cmdId])).rows;
+  const [row] = (await store.query<OutputRow>(selectOutput, [of.userId, toStorable(of.cmdId)])).rows;
   if (row === undefined || row.outcome === null) {
     throw new InnkeeperError('OUTPUT_UNKNOWN', 'This user has no such command, or it has not ended.');
   }

@@ -3,14 +3,14 @@
  * reach an answer; what cannot be taken is recorded as refused, and the lane goes on.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { pythonOf } from '../support/python.js';
 import { waitFor } from '../support/wait-for.js';
 import { openStage, type Stage } from './support/stage.js';
 
-const ENVIRONMENTS = process.env['INNKEEPER_PYTHON_VENV_DIR'] ?? join(PROJECT_ROOT, '.cache', 'python');
 /** Lanes of all test files share one Temporal server. */
 const USER = 'ada-by-python';
 
@@ -36,9 +36,7 @@ function readmeLines(changes: Readonly<Record<string, string>> = {}): string {
 }
 
 async function run(lines: string): Promise<void> {
-  const python = join(ENVIRONMENTS, 'temporalio', 'bin', 'python');
-  if (!existsSync(python)) throw new Error(`${python} is missing: run the set-up (npm test does)`);
-  const child = spawn(python, [join(PROJECT_ROOT, 'test', 'e2e', 'python', 'run_snippet.py')], {
+  const child = spawn(pythonOf('temporalio'), [join(PROJECT_ROOT, 'test', 'e2e', 'python', 'run_snippet.py')], {
     env: { TEMPORAL_ADDRESS: stage.temporalAddress, PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });

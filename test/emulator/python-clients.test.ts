@@ -3,11 +3,11 @@
  * they have, errors included. Method: one script a client, which validates each answer strictly against the client's models.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { Profile } from '../../src/emulator/index.js';
+import { pythonOf } from '../support/python.js';
 import { TestEmulator } from './support.js';
 
 const CLIENTS: readonly [Profile, string][] = [
@@ -17,12 +17,10 @@ const CLIENTS: readonly [Profile, string][] = [
   ['g6', '0.6.0'],
 ];
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const ENVIRONMENTS = process.env['INNKEEPER_PYTHON_VENV_DIR'] ?? join(ROOT, '.cache', 'python');
 
 describe.concurrent("the vendor's Python clients", () => {
   it.each(CLIENTS)('%s is what dedalus-sdk %s expects', async (profile, version) => {
-    const python = join(ENVIRONMENTS, version, 'bin', 'python');
-    if (!existsSync(python)) throw new Error(`${python} is missing: run the set-up (npm test does)`);
+    const python = pythonOf(version);
     const emulator = await TestEmulator.start(profile);
     try {
       const script = join(ROOT, 'test', 'emulator', 'python', `client_${version.replaceAll('.', '_')}.py`);

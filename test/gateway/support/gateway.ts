@@ -1,5 +1,5 @@
 /** What the gateway's tests share: a gateway on a real Postgres and Temporal, asked over real connections with keys of both scopes. */
-import { createClient, type InnkeeperClient } from '../../../src/client.js';
+import { createClient, type ClientOptions, type InnkeeperClient } from '../../../src/client.js';
 import type { Gateway, GatewayParts } from '../../../src/gateway/parts.js';
 import { createGateway } from '../../../src/gateway/server.js';
 import { silentLogger } from '../../../src/log.js';
@@ -38,10 +38,13 @@ export interface TestGateway {
 
 let count = 0;
 
-export async function openGateway(parts: Partial<GatewayParts> = {}): Promise<TestGateway> {
+export async function openGateway(
+  parts: Partial<GatewayParts> = {},
+  own: Pick<ClientOptions, 'workflowIdKey'> = {},
+): Promise<TestGateway> {
   const [test, { address }] = await Promise.all([openStore(), testTemporal()]);
   const taskQueue = `gateway-${process.pid}-${(count += 1)}`;
-  const client = createClient({ temporal: { address, taskQueue }, database: { url: test.url } });
+  const client = createClient({ temporal: { address, taskQueue }, database: { url: test.url }, ...own });
   const app = await createGateway({
     ...{ client, store: test.store, prices: { vcpuHour: 1, gibMonth: undefined }, tokens: undefined },
     ...{ defaults: { idleMs: 60_000 }, laneUrlOf: (workflowId: string) => `http://ui/${workflowId}` },
