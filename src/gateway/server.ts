@@ -106,6 +106,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // One for each request that is held.
   app.addHook('preClose', async () => closing.abort(new Error('the gateway is ending')));
+  // A connection that stays open after its answer would be waited for.
+  app.addHook('onSend', async (_request, reply) => {
+    if (closing.signal.aborted) void reply.header('connection', 'close');
+  });
   const routeParts = { ...parts, closing: closing.signal };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
