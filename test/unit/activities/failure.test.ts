@@ -15,6 +15,8 @@ const CANARY = 'what the user said';
 const RETRIED: readonly ErrorCode[] = [
   'STALE_TRY',
   'LANE_UNREACHABLE',
+  'GATEWAY_UNAVAILABLE',
+  'TOKEN_KEYS_UNAVAILABLE',
   'STORE_UNAVAILABLE',
   'TEMPORAL_UNAVAILABLE',
   'RESULT_TIMEOUT',
