@@ -5,6 +5,9 @@
 import { context, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Span } from '@opentelemetry/api';
 import { InnkeeperError, isErrorCode, type ErrorCode } from '../contracts/errors.js';
 
+/** Names of what is thrown where the caller itself ended it. */
+const GIVEN_UP: ReadonlySet<string> = new Set(['AbortError', 'TimeoutError', 'CancelledFailure']);
+
 export interface SpanOptions {
   readonly kind?: keyof typeof SpanKind;
   readonly attributes?: Attributes;
@@ -38,5 +41,5 @@ export function codeOf(error: unknown): ErrorCode {
   if (InnkeeperError.is(error)) return error.code;
   if (!(error instanceof Error)) return 'INTERNAL';
   if ('type' in error && isErrorCode(error.type)) return error.type;
-  return error.name === 'AbortError' || error.name === 'CancelledFailure' ? 'CANCELLED' : 'INTERNAL';
+  return GIVEN_UP.has(error.name) ? 'CANCELLED' : 'INTERNAL';
 }

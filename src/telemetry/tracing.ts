@@ -8,7 +8,7 @@ import { ExportResultCode, W3CTraceContextPropagator } from '@opentelemetry/core
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, TracerProvider, type SpanExporter } from '@opentelemetry/sdk-trace';
-import { SPANS_EXPORT_MS_MAX, SPANS_QUEUED_MAX } from '../contracts/limits.js';
+import { ID_BYTES_MAX, SPANS_EXPORT_MS_MAX, SPANS_QUEUED_MAX } from '../contracts/limits.js';
 import type { Logger } from '../log.js';
 
 export interface TracingSettings {
@@ -35,6 +35,7 @@ export function startTracing(
     timeoutMillis: SPANS_EXPORT_MS_MAX,
   });
   const provider = new TracerProvider({
+    spanLimits: { attributeValueLengthLimit: ID_BYTES_MAX },
     resource: resourceFromAttributes({ 'service.name': service }),
     spanProcessors: [
       new BatchSpanProcessor({

@@ -1,4 +1,5 @@
 /** A worker with the real workflows and scripted activities on the shared Temporal server, and lanes and reconciles to try them with. */
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import {
@@ -23,10 +24,11 @@ const fromHere = (path: string): string => fileURLToPath(new URL(path, import.me
 const WORKFLOWS = fromHere('../../../src/workflows/index.ts');
 const CONVERTER = fromHere('../../../src/workflows/payload-converter.ts');
 
-/** Bundles workflow code, by default the project's own. */
+/** Bundles workflow code, by default the project's own, as the build does. */
 export async function bundleWorkflows(workflowsPath: string = WORKFLOWS, payloadConverterPath: string = CONVERTER) {
   const logger = new DefaultLogger('ERROR');
-  return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
+  const workflowInterceptorModules = [join(dirname(workflowsPath), 'trace-headers.ts')];
+  return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, workflowInterceptorModules, logger });
 }
 
 let ownBundle: Promise<WorkflowBundle> | undefined;
