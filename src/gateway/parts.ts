@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { InnkeeperClient } from '../client.js';
 import type { Prices } from '../store/cost.js';
 import type { Store } from '../store/pool.js';
+import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
 
 export interface GatewayParts {
@@ -15,6 +16,8 @@ export interface GatewayParts {
   readonly tokens: UserTokens | undefined;
   /** Answers which part is not ready, by name; empty: all are. */
   readonly notReady: () => Promise<readonly string[]>;
+  /** undefined: nobody looks at them. */
+  readonly metrics?: GatewayMetrics | undefined;
   readonly log: FastifyBaseLogger;
 }
 

@@ -18,6 +18,7 @@ import { authenticate, authorize, type Access, type Principal } from './auth.js'
 import { addEventRoutes } from './events.js';
 import type { Gateway, GatewayParts } from './parts.js';
 import { answerProblem } from './problem.js';
+import { addRequestSpans } from './request-spans.js';
 import { addTurnRoutes } from './turns.js';
 import { addUserRoutes } from './users.js';
 
@@ -77,11 +78,13 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     transformObject: jsonSchemaTransformObject,
   });
   await app.register(swaggerUi, { routePrefix: '/docs' });
+  addRequestSpans(app);
   app.addHook('onRequest', admit(parts));
   app.addHook('onResponse', async (request, reply) => {
     const { method, routeOptions } = request;
     const fields = { method, route: routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) };
     request.log.info(fields, 'request');
+    parts.metrics?.requestEnded(request, reply);
   });
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   app.get('/healthz', { schema: { hide: true } }, () => ({ status: 'ok' }));
