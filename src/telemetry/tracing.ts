@@ -11,6 +11,9 @@ import { BatchSpanProcessor, TracerProvider, type SpanExporter } from '@opentele
 import { ID_BYTES_MAX, SPANS_EXPORT_MS_MAX, SPANS_QUEUED_MAX } from '../contracts/limits.js';
 import type { Logger } from '../log.js';
 
+/** Below the bound of an export, so that what went wrong is known within it. */
+const SEND_MS_MAX = SPANS_EXPORT_MS_MAX - 500;
+
 export interface TracingSettings {
   /** Without `/v1/traces`. */
   readonly endpoint: string;
@@ -32,7 +35,7 @@ export function startTracing(
   const exporter = new OTLPTraceExporter({
     url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
     headers: { ...headers },
-    timeoutMillis: SPANS_EXPORT_MS_MAX,
+    timeoutMillis: SEND_MS_MAX,
   });
   const provider = new TracerProvider({
     spanLimits: { attributeValueLengthLimit: ID_BYTES_MAX },

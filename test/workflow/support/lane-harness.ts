@@ -12,6 +12,7 @@ import {
 } from '@temporalio/worker';
 import { laneWorkflowId, reconcileWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
+import { laneSinks } from '../../../src/worker/traces.js';
 import { waitFor } from '../../support/wait-for.js';
 import { nameOf, readHistory, type HistoryEvent } from './history.js';
 import { LaneRecord, type TurnRecord } from './lane-record.js';
@@ -24,10 +25,13 @@ const fromHere = (path: string): string => fileURLToPath(new URL(path, import.me
 const WORKFLOWS = fromHere('../../../src/workflows/index.ts');
 const CONVERTER = fromHere('../../../src/workflows/payload-converter.ts');
 
-/** Bundles workflow code, by default the project's own, as the build does. */
-export async function bundleWorkflows(workflowsPath: string = WORKFLOWS, payloadConverterPath: string = CONVERTER) {
+/** Bundles workflow code, by default the project's own, as the build does: with the interceptors that lie beside it. */
+export async function bundleWorkflows(
+  workflowsPath: string = WORKFLOWS,
+  payloadConverterPath: string = CONVERTER,
+  workflowInterceptorModules: string[] = [join(dirname(workflowsPath), 'trace-headers.ts')],
+) {
   const logger = new DefaultLogger('ERROR');
-  const workflowInterceptorModules = [join(dirname(workflowsPath), 'trace-headers.ts')];
   return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, workflowInterceptorModules, logger });
 }
 
@@ -108,6 +112,7 @@ export async function startLaneHarness(
         ...createScriptedActivities((workflowId) => records.get(workflowId)),
         ...createScriptedReconcile((workflowId) => reconciles.find((one) => one.workflowId === workflowId)?.script),
       },
+      sinks: laneSinks(),
       stickyQueueScheduleToStartTimeout: '3s',
       maxCachedWorkflows: 100,
       shutdownForceTime: '10s',
