@@ -136,7 +136,7 @@ module.exports = {
     never(
       'telemetry-is-started-by-roots',
       '^src/(?!telemetry/)',
-      '^src/telemetry/(tracing|metrics-server)\\.ts$',
+      '^src/telemetry/(tracing|tracer|metrics-server)\\.ts$',
       'Everybody else makes spans by the API alone, and a backend has a tracer of its own.',
       { except: roots },
     ),

@@ -17,7 +17,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 async function main(): Promise<void> {
   const config = loadGatewayConfig(currentEnvironment());
   const log = createLogger({ level: config.logLevel, part: 'gateway' });
-  const tracing = startTracing(config.tracing, { service: 'innkeeper-gateway', log });
+  const tracing = await startTracing(config.tracing, { service: 'innkeeper-gateway', log });
   const store = createPool({
     url: config.database.url,
     poolMax: config.database.poolMax,

@@ -2,7 +2,7 @@
 
 /** Where Temporal's own interceptors, in every language, put the context of a trace: whoever signals with them is joined too. */
 export const TRACE_HEADER = '_tracer-data';
-/** With the key of a turn: its trace, handed on by a run of the lane to the next. */
+/** With the name of a turn, as the lane keeps it: its trace, handed on by a run of the lane to the next. */
 export const TURN_TRACE_HEADER_PREFIX = 'innkeeper-trace/';
 
 /** What a lane tells its worker of a trace. `header` is the payload as it came. */

@@ -19,9 +19,9 @@ export function addRequestSpans(app: Gateway): void {
     contexts.set(request, trace.setSpan(parent, span));
     // Also where the sender is gone before the answer.
     reply.raw.once('close', () => {
-      const { statusCode } = reply.raw;
-      span.setAttribute('http.response.status_code', statusCode);
-      if (statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+      const { statusCode, headersSent } = reply.raw;
+      if (headersSent) span.setAttribute('http.response.status_code', statusCode);
+      if (headersSent && statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
       span.end();
     });
     return done();

@@ -34,7 +34,7 @@ export async function startWatch({ metrics, tracing }: Config, log: Logger): Pro
   const figures = metrics === undefined ? undefined : createFigures();
   const server = metrics && figures && (await serveMetrics(figures.registry, metrics));
   if (server !== undefined) log.info({ url: server.url }, 'metrics are served');
-  const traces = startTracing(tracing, { service: 'innkeeper-worker', log });
+  const traces = await startTracing(tracing, { service: 'innkeeper-worker', log });
   const isTraced = tracing !== undefined;
   // A span around the measurement: where both are on, they see the same.
   const around = <T>(part: T, measure: ((part: T) => T) | undefined, trace: (part: T) => T): T => {

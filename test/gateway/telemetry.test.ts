@@ -60,7 +60,7 @@ describe('figures', () => {
 
 describe('traces', () => {
   it('are not made unless told to', async () => {
-    const tracing = startTracing(undefined, { service: 'test', log: silentLogger() });
+    const tracing = await startTracing(undefined, { service: 'test', log: silentLogger() });
     expect(startSpan('nothing').isRecording()).toBe(false);
     await tracing.close();
   });
@@ -68,7 +68,7 @@ describe('traces', () => {
   it('are sent at the end, more than is kept being dropped', async () => {
     const collector = await startSpanCollector();
     const settings = { endpoint: `${collector.endpoint}/`, headers: { 'x-key': 'a key' } };
-    const tracing = startTracing(settings, { service: 'test', log: silentLogger() });
+    const tracing = await startTracing(settings, { service: 'test', log: silentLogger() });
     // In one go: nothing is sent meanwhile.
     for (let made = 0; made < SPANS_QUEUED_MAX + 600; made += 1) startSpan(`span ${made}`).end();
     await tracing.close();
@@ -83,7 +83,7 @@ describe('traces', () => {
     const lines: string[] = [];
     const destination = { write: (line: string): void => void lines.push(line) };
     const log = createLogger({ level: 'info', part: 'test', pretty: false, destination });
-    const tracing = startTracing({ endpoint: `http://${NOWHERE}`, headers: {} }, { service: 'test', log });
+    const tracing = await startTracing({ endpoint: `http://${NOWHERE}`, headers: {} }, { service: 'test', log });
     for (let made = 0; made < 600; made += 1) startSpan('lost').end();
     await tracing.close();
     expect(lines.filter((line) => line.includes('traces cannot be sent'))).toHaveLength(1);

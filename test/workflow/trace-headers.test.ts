@@ -26,23 +26,28 @@ afterAll(() => harness.close());
 const headerOf = (name: string, trace: string): Headers => ({ [name]: defaultPayloadConverter.toPayload(trace) });
 
 /** Signal-with-start, as a client that is traced sends it. */
-async function sendTraced(lane: TestLane, { turnId, turnKey, position }: TurnRecord, headers: Headers): Promise<void> {
+async function sendTraced(lane: TestLane, message: object, headers: Headers): Promise<void> {
   const client = new Client({
     connection: harness.client.connection,
     interceptors: { workflow: [{ signalWithStart: (input, next) => next({ ...input, headers }) }] },
   });
   await client.workflow.signalWithStart(USER_MACHINE_WORKFLOW, {
     ...{ workflowId: lane.workflowId, taskQueue: harness.taskQueue, signal: 'enqueueTurn' },
-    signalArgs: [{ turnId, admitted: { turnKey, position } }],
+    signalArgs: [message],
   });
 }
+
+const toMessage = ({ turnId, turnKey, position }: TurnRecord): object => ({
+  turnId,
+  admitted: { turnKey, position },
+});
 
 async function submitTraced(
   lane: TestLane,
   { turnId, plan, trace }: { turnId: string; plan?: string[][]; trace: string },
 ): Promise<TurnRecord> {
   const turn = lane.record.admit(turnId, plan);
-  await sendTraced(lane, turn, headerOf(TRACE_HEADER, trace));
+  await sendTraced(lane, toMessage(turn), headerOf(TRACE_HEADER, trace));
   await lane.ended(turnId);
   return turn;
 }
@@ -108,12 +113,26 @@ describe('a lane', () => {
     const turn = lane.record.admit('a');
     const names = Array.from({ length: TRACED_TURNS_MAX + 5 }, (_, index) => `${TURN_TRACE_HEADER_PREFIX}${index}`);
     const handedOn = Object.assign({}, ...names.map((name) => headerOf(name, 'of another'))) as Headers;
-    await sendTraced(lane, turn, { ...handedOn, ...headerOf(TURN_TRACE_HEADER_PREFIX + turn.turnKey, 'handed on') });
+    await sendTraced(lane, toMessage(turn), {
+      ...handedOn,
+      ...headerOf(TURN_TRACE_HEADER_PREFIX + turn.turnKey, 'handed on'),
+    });
     await lane.ended('a');
     const { runId } = await lane.handle.describe();
     expect(ofSteps(tracesOf(await lane.events()))).toEqual(['think handed on']);
     const next = startedWith(await nextRun(lane, runId));
     expect(Object.keys(next)).toHaveLength(TRACED_TURNS_MAX);
+  });
+
+  it('hands on the trace of a prompt that came inside its signal', async () => {
+    const lane = harness.newLane();
+    await lane.start();
+    await sendTraced(lane, { turnId: 'a', prompt: 'hello' }, headerOf(TRACE_HEADER, 'by signal'));
+    await waitFor('the turn', () => lane.record.find('a'));
+    await lane.ended('a');
+    const traces = tracesOf(await lane.events());
+    expect(traces).toContain('admitPrompt by signal');
+    expect(ofSteps(traces)).toEqual(['think by signal']);
   });
 
   it('is not disturbed by headers that are none', async () => {
