@@ -2,7 +2,7 @@
  * Who may import whom: the table of docs/adr and ARCHITECTURE.md, checked. A folder of src/ is named for where its code may run;
  * an import that crosses these lines would load where it cannot.
  */
-const inner = ['contracts', 'workflows', 'activities', 'machines', 'guest', 'model', 'store', 'emulator'];
+const inner = ['contracts', 'workflows', 'activities', 'machines', 'guest', 'model', 'store', 'emulator', 'telemetry'];
 const roots = '^src/(worker|gateway|cli)\\.ts$|^src/cli/|^src/worker/';
 
 /** Nothing below `from` imports anything that matches `path`. */
@@ -112,7 +112,7 @@ module.exports = {
     never(
       'client-is-thin',
       '^src/client(\\.ts$|/)',
-      otherFolders('contracts', 'store', 'client'),
+      otherFolders('contracts', 'store', 'client', 'telemetry'),
       'A backend loads admission and readers, not the agent.',
     ),
     never(
@@ -124,8 +124,21 @@ module.exports = {
     never(
       'gateway-is-stateless',
       '^src/gateway/',
-      otherFolders('contracts', 'client', 'store', 'gateway', 'log'),
+      otherFolders('contracts', 'client', 'store', 'gateway', 'log', 'telemetry'),
       'It projects the record.',
+    ),
+    never(
+      'telemetry-stands-alone',
+      '^src/telemetry/',
+      otherFolders('contracts', 'telemetry', 'log'),
+      'Whoever is watched imports it; it knows nobody.',
+    ),
+    never(
+      'telemetry-is-started-by-roots',
+      '^src/(?!telemetry/)',
+      '^src/telemetry/(tracing|tracer|metrics-server)\\.ts$',
+      'Everybody else makes spans by the API alone, and a backend has a tracer of its own.',
+      { except: roots },
     ),
     never(
       'nobody-knows-the-emulator',

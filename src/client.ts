@@ -5,6 +5,7 @@
 import { setMaxListeners } from 'node:events';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { createLanes } from './client/lanes.js';
+import { traceSignals } from './client/trace-signals.js';
 import { InnkeeperError } from './contracts/errors.js';
 import { parseTurnId, parseUserId, TASK_QUEUE_DEFAULT, utf8Bytes } from './contracts/ids.js';
 import {
@@ -22,6 +23,7 @@ import { createPool, type Store } from './store/pool.js';
 import { createTurnListener, type TurnListener } from './store/turn-listener.js';
 import { getTurn, type TurnView } from './store/turns.js';
 import { createUser, destroyedUser, getUser, requestDestroy, type UserView } from './store/users.js';
+import { inSpan, type SpanOptions } from './telemetry/spans.js';
 
 export { InnkeeperError } from './contracts/errors.js';
 export type { EventPosition, TurnDelta, TurnEvent } from './contracts/events.js';
@@ -123,7 +125,11 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     ...(temporal.tls === undefined ? {} : { tls: temporal.tls }),
   });
   const { tell } = createLanes({
-    client: new Client({ connection, namespace: temporal.namespace ?? 'default' }),
+    client: new Client({
+      connection,
+      namespace: temporal.namespace ?? 'default',
+      interceptors: { workflow: [traceSignals] },
+    }),
     taskQueue: temporal.taskQueue ?? TASK_QUEUE_DEFAULT,
   });
   let listener: TurnListener | undefined;
@@ -141,7 +147,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     return workflowId;
   }
 
-  return {
+  const verbs: InnkeeperClient = {
     async submitTurn({ userId, turnId, prompt }) {
       parseUserId(userId);
       parseTurnId(turnId);
@@ -226,6 +232,16 @@ export function createClient(options: ClientOptions): InnkeeperClient {
       await store.end();
     },
   };
+  return {
+    ...verbs,
+    submitTurn: async (turn) => inSpan('client.submitTurn', aboutTurn(turn), () => verbs.submitTurn(turn)),
+    cancelTurn: async (turn) => inSpan('client.cancelTurn', aboutTurn(turn), () => verbs.cancelTurn(turn)),
+  };
+}
+
+/** The one id that a span carries. */
+function aboutTurn({ turnId }: TurnRef): SpanOptions {
+  return { attributes: { 'innkeeper.turn_id': turnId } };
 }
 
 /** Calls `work` with a signal that aborts with either of two; leaves no listener on them. */

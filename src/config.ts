@@ -4,8 +4,22 @@
  *
  * A secret has no default and is never printed. Each may come from a file instead: `NAME_FILE` beside `NAME`.
  */
-import { z } from 'zod';
+import type { z } from 'zod';
+import {
+  choice,
+  flag,
+  hostPort,
+  interval,
+  jsonObject,
+  origins,
+  port,
+  price,
+  text,
+  url,
+  whole,
+} from './config-fields.js';
 import { deepFreeze, parse, pick, SECRETS, type Environment } from './config-reading.js';
+import { metricsSlice, telemetrySettings, tracingSlice } from './config-telemetry.js';
 import { InnkeeperError } from './contracts/errors.js';
 import { TASK_QUEUE_DEFAULT } from './contracts/ids.js';
 import * as limits from './contracts/limits.js';
@@ -18,50 +32,8 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const WORKFLOW_ID_KEY_LENGTH_MIN = 32;
 
-const text = () => z.string({ error: 'is not set' });
-const url = (...protocols: string[]) =>
-  text().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
-    error: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-  });
-const whole = (fallback: number, min: number, max: number) =>
-  text()
-    .refine((value) => /^\d+$/.test(value) && Number(value) >= min && Number(value) <= max, {
-      error: `must be a whole number from ${min} to ${max}`,
-    })
-    .transform(Number)
-    .default(fallback);
-/** Milliseconds between two of something that may be off (0). */
-const interval = (fallback: number, min: number, max: number) =>
-  whole(fallback, 0, max).refine((value) => value === 0 || value >= min, {
-    error: `must be 0 (off), or a whole number from ${min} to ${max}`,
-  });
-const price = () =>
-  text()
-    .refine((value) => /^\d+(\.\d+)?$/.test(value), { error: 'must be a price such as 0.05' })
-    .transform(Number)
-    .optional();
-const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
-  z.enum(values, { error: `must be one of ${values.join(', ')}` });
-const jsonObject = () =>
-  text().transform((value, context): Readonly<Record<string, unknown>> => {
-    const parsed = parseJsonObject(value);
-    if (parsed === undefined) context.addIssue({ code: 'custom', message: 'must be a JSON object' });
-    return parsed ?? {};
-  });
-/** Separated by commas, each as browsers send it. */
-const origins = () =>
-  text()
-    .transform((value) => value.split(',').map((origin) => origin.trim()))
-    .refine((all) => all.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin), {
-      error: 'must be origins such as https://chat.example.com, separated by commas',
-    })
-    .optional();
-const flag = () => choice(['true', 'false']).transform((value) => value === 'true');
-
 const temporalSettings = {
-  TEMPORAL_ADDRESS: text()
-    .regex(/^[^\s/:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, { error: 'must be host:port' })
-    .default('127.0.0.1:7233'),
+  TEMPORAL_ADDRESS: hostPort().default('127.0.0.1:7233'),
   TEMPORAL_NAMESPACE: text().default('default'),
   TEMPORAL_TASK_QUEUE: text().default(TASK_QUEUE_DEFAULT),
   TEMPORAL_API_KEY: text().optional(),
@@ -87,6 +59,7 @@ const clientSettings = {
 
 const workerSettings = {
   ...clientSettings,
+  ...telemetrySettings,
   DEDALUS_MACHINES_BASE_URL: url('http:', 'https:'),
   DEDALUS_API_KEY: text(),
   DEDALUS_ORGANIZATION_ID: text().optional(),
@@ -124,17 +97,21 @@ const workerSettings = {
   RECONCILE_GRACE_MS: whole(limits.RECONCILE_GRACE_MS_DEFAULT, 1_000, 7 * DAY_MS),
   WORKER_MAX_CACHED_WORKFLOWS: whole(1_000, 1, 100_000),
   WORKER_SHUTDOWN_GRACE_MS: whole(10_000, 0, HOUR_MS),
+  WORKER_METRICS_PORT: port(),
+  TEMPORAL_METRICS_ADDRESS: hostPort().optional(),
   WORKER_FAULT_POINT: text().optional(),
 };
 
 const gatewaySettings = {
   ...clientSettings,
+  ...telemetrySettings,
   GATEWAY_HOST: text().default('127.0.0.1'),
   GATEWAY_PORT: whole(7_480, 0, 65_535),
   GATEWAY_ORIGINS: origins(),
   GATEWAY_KEY_REQUESTS_PER_MINUTE: whole(limits.KEY_REQUESTS_PER_MINUTE_MAX_DEFAULT, 1, 1_000_000),
   GATEWAY_USER_REQUESTS_PER_MINUTE: whole(limits.USER_REQUESTS_PER_MINUTE_MAX_DEFAULT, 1, 1_000_000),
   TEMPORAL_UI_URL: url('http:', 'https:').optional(),
+  GATEWAY_METRICS_PORT: port(),
   USER_TOKENS_JWKS_URL: url('http:', 'https:').optional(),
   USER_TOKENS_ISSUER: text().optional(),
   USER_TOKENS_AUDIENCE: text().optional(),
@@ -212,7 +189,11 @@ export function loadConfig(env: Environment) {
       /** `dedicated`: every machine of the account is ours, so one that nobody knows is destroyed. */
       providerAccount: s.PROVIDER_ACCOUNT,
     },
+    metrics: metricsSlice(s, s.WORKER_METRICS_PORT),
+    tracing: tracingSlice(s),
     worker: {
+      /** Where Temporal's SDK shows its own figures; undefined: nowhere. */
+      temporalMetricsAddress: s.TEMPORAL_METRICS_ADDRESS,
       maxCachedWorkflows: s.WORKER_MAX_CACHED_WORKFLOWS,
       shutdownGraceMs: s.WORKER_SHUTDOWN_GRACE_MS,
       /** Where the worker kills itself, for tests of recovery; see worker/fault-points.ts. */
@@ -241,6 +222,8 @@ export function loadGatewayConfig(env: Environment) {
   return deepFreeze({
     ...clientSlices(s),
     turn: { openTurnsMax: s.OPEN_TURNS_MAX, idleMs: s.IDLE_MS },
+    metrics: metricsSlice(s, s.GATEWAY_METRICS_PORT),
+    tracing: tracingSlice(s),
     gateway: {
       host: s.GATEWAY_HOST,
       port: s.GATEWAY_PORT,
@@ -283,14 +266,4 @@ function clientSlices(s: ClientSettings) {
     prices: { vcpuHour: s.PRICE_VCPU_HOUR, gibMonth: s.PRICE_GIB_MONTH },
     logLevel: s.LOG_LEVEL,
   };
-}
-
-function parseJsonObject(value: string): Record<string, unknown> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(value);
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return undefined;
-    return parsed as Record<string, unknown>;
-  } catch {
-    return undefined; // Reported by the caller, without the text.
-  }
 }

@@ -2,11 +2,14 @@
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig } from './config.js';
 import { laneUrls } from './gateway/lane-urls.js';
+import { createGatewayMetrics } from './gateway/metrics.js';
 import { createGateway } from './gateway/server.js';
 import { createUserTokens } from './gateway/user-tokens.js';
 import { createLogger } from './log.js';
 import { isMigrated } from './store/migrate.js';
 import { createPool } from './store/pool.js';
+import { serveMetrics } from './telemetry/metrics-server.js';
+import { startTracing } from './telemetry/tracing.js';
 import { toClientOptions } from './worker/connection-options.js';
 import { failStart } from './worker/fail-start.js';
 
@@ -15,6 +18,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 async function main(): Promise<void> {
   const config = loadGatewayConfig(currentEnvironment());
   const log = createLogger({ level: config.logLevel, part: 'gateway' });
+  const tracing = await startTracing(config.tracing, { service: 'innkeeper-gateway', log });
   const store = createPool({
     url: config.database.url,
     poolMax: config.database.poolMax,
@@ -23,8 +27,20 @@ async function main(): Promise<void> {
   const client = createClient(toClientOptions(config));
   const { host, port, userTokens, rates, origins, temporalUiUrl } = config.gateway;
   const tokens = userTokens === undefined ? undefined : createUserTokens(userTokens);
+  const metrics = config.metrics && createGatewayMetrics({ store });
+  const metricsServer = config.metrics && metrics && (await serveMetrics(metrics.registry, config.metrics));
+  if (metricsServer !== undefined) log.info({ url: metricsServer.url }, 'metrics are served');
   const app = await createGateway({
-    ...{ client, store, prices: config.prices, tokens, rates, origins, log },
+    ...{
+      client: metrics?.countSubmissions(client) ?? client,
+      store,
+      prices: config.prices,
+      metrics,
+      tokens,
+      rates,
+      origins,
+      log,
+    },
     defaults: config.turn,
     laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),
     readiness: async () => {
@@ -48,8 +64,10 @@ async function main(): Promise<void> {
   } finally {
     // Requests under way are answered; streams end, and their readers resume elsewhere.
     await app.close();
+    await metricsServer?.close();
     await client.close();
     await store.end();
+    await tracing.close();
   }
   log.info('gateway drained');
 }

@@ -6,19 +6,28 @@ import { currentEnvironment, loadConfig } from './config.js';
 import { HEARTBEAT_THROTTLE_MS_MAX, HEARTBEAT_TIMEOUT_MS, WORKFLOW_TASKS_MAX } from './contracts/limits.js';
 import { createLogger } from './log.js';
 import { failStart } from './worker/fail-start.js';
-import { createParts } from './worker/parts.js';
+import { createParts, type WorkerParts } from './worker/parts.js';
 import { keepReconcileSchedule } from './worker/reconcile-schedule.js';
 import { registerSearchAttributes } from './worker/search-attributes.js';
 import { connectToTemporal, toClient } from './worker/temporal-connection.js';
 import { toRuntimeLogger } from './worker/runtime-logger.js';
+import { laneSinks } from './worker/traces.js';
+import { startWatch } from './worker/watch.js';
 
 async function main(): Promise<void> {
   const config = loadConfig(currentEnvironment());
   const log = createLogger({ level: config.logLevel, part: 'worker' });
-  Runtime.install({ logger: toRuntimeLogger(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
-  const parts = createParts(config, log);
+  const { temporalMetricsAddress: bindAddress } = config.worker;
+  Runtime.install({
+    logger: toRuntimeLogger(log),
+    shutdownSignals: ['SIGTERM', 'SIGINT'],
+    ...(bindAddress === undefined ? {} : { telemetryOptions: { metrics: { prometheus: { bindAddress } } } }),
+  });
+  const watch = await startWatch(config, log);
+  let parts: WorkerParts | undefined;
   let connection: NativeConnection | undefined;
   try {
+    parts = createParts(config, log, watch.parts);
     await parts.assertReady();
     connection = await connectToTemporal(config.temporal);
     const { namespace, taskQueue } = config.temporal;
@@ -34,6 +43,8 @@ async function main(): Promise<void> {
         payloadConverterPath: fileURLToPath(new URL('./workflows/payload-converter.js', import.meta.url)),
       },
       activities: parts.activities(createLanes({ client, taskQueue })),
+      interceptors: { activity: watch.activities },
+      sinks: laneSinks(),
       // An idle lane in the cache takes about 150 KB (measured, SDK 1.24); the default goes by memory and ignores containers.
       maxCachedWorkflows: config.worker.maxCachedWorkflows,
       // Replays share one thread: were it given more at once, all would be late for the 10 s that a task may take (docs/adr/0010).
@@ -56,7 +67,8 @@ async function main(): Promise<void> {
     await worker.run();
   } finally {
     await connection?.close();
-    await parts.close();
+    await parts?.close();
+    await watch.close();
   }
   log.info('worker drained');
 }

@@ -72,6 +72,7 @@ async function addBundle(fresh, hash) {
   const { code } = await bundleWorkflowCode({
     workflowsPath: workflows,
     payloadConverterPath: join(fresh, 'workflows', 'payload-converter.js'),
+    workflowInterceptorModules: [join(fresh, 'workflows', 'trace-headers.js')],
     logger: quiet,
   });
   writeFileSync(target, code);

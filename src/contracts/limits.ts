@@ -158,3 +158,12 @@ export const RATES_MAX = 50_000;
 export const STREAM_HEARTBEAT_MS = 15_000;
 /** A reader that takes nothing for so long is disconnected: it resumes by the id that it has. */
 export const STREAM_STALL_MS_MAX = 30_000;
+
+/** Turns whose first live text a worker waits for, to measure it; beyond, the oldest is waited for no longer. */
+export const TIMED_TURNS_MAX = 10_000;
+/** Messages whose trace a lane remembers, for the turns that they made. */
+export const TRACED_TURNS_MAX = 20;
+/** Spans that wait for their export; more are dropped. */
+export const SPANS_QUEUED_MAX = 2_048;
+/** One export of spans, the last one of a process included. */
+export const SPANS_EXPORT_MS_MAX = 5_000;

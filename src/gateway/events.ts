@@ -10,6 +10,7 @@ import { STREAM_HEARTBEAT_MS, STREAM_STALL_MS_MAX, STREAMS_MAX, STREAMS_OF_USER_
 import { lastEventOfTurn } from '../store/events.js';
 import { getUser } from '../store/users.js';
 import { describe, problems, userOf } from './routes.js';
+import type { StreamEnd } from './metrics.js';
 import type { Gateway, RouteParts } from './parts.js';
 import { eventsHeaders, eventsQuery, userParams } from './views.js';
 
@@ -20,7 +21,7 @@ const HEADERS = {
   'x-accel-buffering': 'no',
 };
 
-export function addEventRoutes(app: Gateway, { client, store, closing }: RouteParts): void {
+export function addEventRoutes(app: Gateway, { client, store, closing, metrics }: RouteParts): void {
   const streams = createStreamCount();
 
   app.get(
@@ -46,13 +47,15 @@ export function addEventRoutes(app: Gateway, { client, store, closing }: RoutePa
       if (turnId === undefined) await getUser(store, userId);
       const end = turnId === undefined ? undefined : await lastEventOfTurn(store, { userId, turnId });
       const release = streams.open(userId);
+      const noteEnd = metrics?.streamOpened(request);
+      let reason: StreamEnd = 'done';
       try {
         reply.hijack();
         const { raw } = reply;
         raw.writeHead(200, { ...toHeaders(reply.getHeaders()), ...HEADERS });
         if (end?.isOver === true && typeof after === 'object' && 'seq' in after && after.seq >= end.seq) raw.end();
         else
-          await stream(raw, client, {
+          reason = await stream(raw, client, {
             userId,
             ...(turnId === undefined ? {} : { turnId }),
             after,
@@ -60,6 +63,7 @@ export function addEventRoutes(app: Gateway, { client, store, closing }: RoutePa
           });
       } finally {
         release();
+        noteEnd?.(reason);
       }
       return reply;
     },
@@ -83,11 +87,12 @@ function toHeaders(
   );
 }
 
+/** Answers why it ended. */
 async function stream(
   raw: ServerResponse,
   client: InnkeeperClient,
   { closing, ...follow }: { userId: string; turnId?: string; after: FollowFrom; closing: AbortSignal },
-): Promise<void> {
+): Promise<StreamEnd> {
   const gone = new AbortController();
   raw.once('close', () => gone.abort(new Error('the reader is gone')));
   const signal = AbortSignal.any([gone.signal, closing]);
@@ -101,15 +106,27 @@ async function stream(
       if (follow.turnId !== undefined && 'event' in item && item.event.body.type === 'turn.ended') break;
     }
     raw.end();
+    return 'done';
   } catch (error) {
-    if (signal.aborted) raw.end();
-    else if (InnkeeperError.is(error) && error.code === 'INVALID_INPUT')
+    if (signal.aborted) {
+      raw.end();
+      return closing.aborted ? 'closing' : 'gone';
+    }
+    if (InnkeeperError.is(error) && error.code === 'INVALID_INPUT') {
       raw.end(`event: resync\ndata: ${JSON.stringify({ type: 'resync' })}\n\n`);
+      return 'resync';
+    }
     // A reader that stalls, or a Postgres that is away as it begins: it comes back with its last id.
-    else raw.destroy();
+    raw.destroy();
+    return isTimeout(error) ? 'stalled' : 'failed';
   } finally {
     clearInterval(heartbeat);
   }
+}
+
+/** Of a wait that was given up for its time: the reason stands behind the error. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.cause instanceof Error && error.cause.name === 'TimeoutError';
 }
 
 function toText(item: FeedItem): string {

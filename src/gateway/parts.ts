@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { InnkeeperClient } from '../client.js';
 import type { Prices } from '../store/cost.js';
 import type { Store } from '../store/pool.js';
+import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
 
 export interface GatewayParts {
@@ -23,6 +24,8 @@ export interface GatewayParts {
   readonly tokens: UserTokens | undefined;
   /** Which of what the gateway needs answers now, by name. */
   readonly readiness: () => Promise<Readonly<Record<string, boolean>>>;
+  /** undefined: nobody looks at them. */
+  readonly metrics?: GatewayMetrics | undefined;
   readonly log: FastifyBaseLogger;
 }
 

@@ -21,6 +21,7 @@ import type { Gateway, GatewayParts } from './parts.js';
 import { answerProblem, answerUnreadable } from './problem.js';
 import { createRates, type CountRequest } from './rates.js';
 import { addTranscriptRoutes } from './transcript.js';
+import { addRequestSpans } from './request-spans.js';
 import { addTurnRoutes } from './turns.js';
 import { addUserRoutes } from './users.js';
 
@@ -88,6 +89,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     transformObject: jsonSchemaTransformObject,
   });
   await app.register(swaggerUi, { routePrefix: '/docs' });
+  addRequestSpans(app);
   await addOrigins(app, parts.origins);
   const countRequest = await createRates(app, parts);
   app.addHook('onRequest', admit(parts, countRequest));
@@ -95,6 +97,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     const { method, routeOptions } = request;
     const fields = { method, route: routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) };
     request.log.info(fields, 'request');
+    parts.metrics?.requestEnded(request, reply);
   });
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   app.get('/healthz', { schema: { hide: true } }, () => ({ status: 'ok' }));

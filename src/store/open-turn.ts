@@ -14,8 +14,16 @@ const openTurn = statement(
    where t.turn_key = $1::bigint and t.state = 'queued'
      and not exists (select from turns o where o.user_id = t.user_id
                      and (o.state = 'running' or (o.state = 'queued' and o.position < t.position)))
-   returning t.position, t.prompt, t.deadline_at`,
+   returning t.position, t.prompt, t.deadline_at,
+     (extract(epoch from now.at - t.created_at) * 1000)::double precision as waited_ms`,
 );
+
+interface OpenedRow {
+  position: number;
+  prompt: string;
+  deadline_at: Date;
+  waited_ms: number;
+}
 
 /** A user's own idle time comes before the deployment's. */
 export function settingsOf(user: LaneUser, defaults: LaneSettings): LaneSettings {
@@ -31,15 +39,12 @@ export async function startTurn(
   user: LaneUser,
   { turnKey, wallMs }: { readonly turnKey: string; readonly wallMs: number },
 ): Promise<{ deadlineAt: Date } | undefined> {
-  const { rows } = await tx.query<{ position: number; prompt: string; deadline_at: Date }>(openTurn, [
-    turnKey,
-    user.lane,
-    wallMs,
-  ]);
+  const { rows } = await tx.query<OpenedRow>(openTurn, [turnKey, user.lane, wallMs]);
   const row = rows[0];
   if (row === undefined) return undefined;
   const { userId } = user;
   appendEntry(tx, { userId, turnKey, step: null, kind: 'user', text: row.prompt });
   appendEvent(tx, { userId, turnKey, body: { type: 'turn.started', position: row.position } });
+  tx.appendsOf(userId).startedTurns.push({ turnKey, waitedMs: row.waited_ms });
   return { deadlineAt: row.deadline_at };
 }

@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { describeUrl, isConnectionBroken, isSerializationFailure, toStoreError, unavailable } from './errors.js';
 import type { Queryable, Rows, Statement } from './sql.js';
-import { appendsOf, createAppends, flushAppends, type Tx } from './transaction.js';
+import { appendsOf, createAppends, flushAppends, type CommittedTurns, type Tx } from './transaction.js';
 
 export type { Queryable } from './sql.js';
-export type { Tx } from './transaction.js';
+export type { CommittedTurns, Tx } from './transaction.js';
 
 /** A connection, new or from the full pool, is waited for this long. */
 const CONNECT_MS_MAX = 5_000;
@@ -32,11 +32,16 @@ export interface PoolOptions {
   readonly applicationName: string;
   /** Commits do not wait for the disk: for what a crash of Postgres may take. Default false. */
   readonly mayLoseCommits?: boolean;
+  /** Hears what became of turns by transactions of this pool, right after each commit. Must not throw. */
+  readonly onCommit?: CommitListener;
 }
+
+export type CommitListener = (committed: CommittedTurns) => void;
 
 export interface Store extends Queryable {
   /** For withTransaction. */
   connect(): Promise<pg.PoolClient>;
+  readonly onCommit?: CommitListener;
   /** What a connection from `connect` throws, as codes. */
   toError(error: unknown): unknown;
   /** Waits for what is checked out, then closes every connection. */
@@ -78,6 +83,7 @@ export function createPool(options: PoolOptions): Store {
   return {
     connect,
     toError,
+    ...(options.onCommit === undefined ? {} : { onCommit: options.onCommit }),
     end: () => pool.end(),
     async query<R extends object>(statement: Statement, values: readonly unknown[]): Promise<Rows<R>> {
       const client = await connect();
@@ -151,6 +157,7 @@ async function transact<T>(store: Store, fn: (tx: Tx) => Promise<T>): Promise<T>
     if (flush.status === 'rejected') throw flush.reason;
     if (commit.status === 'rejected') throw commit.reason;
     if (commit.value.command !== 'COMMIT') throw new Error('Postgres rolled back a transaction that had no error');
+    if (store.onCommit !== undefined) for (const committed of appends.values()) store.onCommit(committed);
     return result;
   } catch (error) {
     broken = !(await rollBack(client));

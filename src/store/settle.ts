@@ -84,6 +84,7 @@ export function settleCall(store: Store, options: SettleCallOptions): Promise<Se
       const said = { outputBytes: options.result.outputBytes ?? 0, output: options.shown };
       const body = { type: 'command.ended', step, index, cmdId, tool, outcome, exitCode, ...said } as const;
       appendEvent(tx, { userId, turnKey, body });
+      tx.appendsOf(userId).settledCalls.push({ outcome, reason: options.reason });
     }
     return { outcome: row.outcome, exitCode: row.exit_code, isFirst: row.is_first };
   });

@@ -265,7 +265,7 @@ function noteAnswer(
   appendEntry(tx, { userId, turnKey, step, kind: 'assistant', text });
   const shown = calls.map(({ index, cmd_id: cmdId, tool, title }) => ({ index, cmdId, tool, title }));
   appendEvent(tx, { userId, turnKey, body: { type: 'step.answered', step, text, calls: shown } });
-  for (const { index, cmd_id: cmdId, tool, outcome, shown: output } of calls) {
+  for (const { index, cmd_id: cmdId, tool, outcome, reason, shown: output } of calls) {
     if (outcome === null || output === null) continue;
     const body = {
       type: 'command.ended',
@@ -279,5 +279,6 @@ function noteAnswer(
       output,
     } as const;
     appendEvent(tx, { userId, turnKey, body });
+    tx.appendsOf(userId).settledCalls.push({ outcome, reason });
   }
 }

@@ -1,4 +1,5 @@
 /** One transaction: what its function may do, and what is appended to the user's record when it commits. */
+import type { CallOutcome, TurnOutcome } from '../contracts/activities.js';
 import type { TurnEventBody } from '../contracts/events.js';
 import type { ErrorCode } from '../contracts/errors.js';
 import { statement, toJson, toStorable, type Queryable } from './sql.js';
@@ -19,8 +20,32 @@ export interface PendingEntry {
 interface Appends {
   readonly events: PendingEvent[];
   readonly entries: PendingEntry[];
-  readonly endedTurns: { readonly turnKey: string; readonly hasRun: boolean; readonly code: ErrorCode | null }[];
+  readonly startedTurns: StartedTurn[];
+  readonly settledCalls: SettledOutcome[];
+  readonly endedTurns: EndedTurn[];
 }
+
+interface StartedTurn {
+  readonly turnKey: string;
+  /** Since its admission, by Postgres's clock. */
+  readonly waitedMs: number;
+}
+
+interface SettledOutcome {
+  readonly outcome: CallOutcome;
+  readonly reason: string | null;
+}
+
+interface EndedTurn {
+  readonly turnKey: string;
+  readonly outcome: TurnOutcome;
+  readonly hasRun: boolean;
+  /** Of one that failed. */
+  readonly code: ErrorCode | null;
+}
+
+/** What a transaction did to turns, once it is committed. */
+export type CommittedTurns = Pick<Appends, 'startedTurns' | 'settledCalls' | 'endedTurns'>;
 
 export interface Tx extends Queryable {
   /** The user's pending appends; written in the same flight as the commit. */
@@ -48,7 +73,7 @@ export function createAppends(): Map<string, Appends> {
 export function appendsOf(all: Map<string, Appends>, userId: string): Appends {
   let appends = all.get(userId);
   if (appends === undefined) {
-    appends = { events: [], entries: [], endedTurns: [] };
+    appends = { events: [], entries: [], startedTurns: [], settledCalls: [], endedTurns: [] };
     all.set(userId, appends);
   }
   return appends;

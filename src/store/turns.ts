@@ -204,5 +204,5 @@ export function noteTurnEnd(
 ): void {
   const { userId, turnKey, outcome, code, hasRun } = end;
   appendEvent(tx, { userId, turnKey, body: { type: 'turn.ended', outcome, code } });
-  tx.appendsOf(userId).endedTurns.push({ turnKey, hasRun, code: outcome === 'failed' ? code : null });
+  tx.appendsOf(userId).endedTurns.push({ turnKey, outcome, hasRun, code: outcome === 'failed' ? code : null });
 }

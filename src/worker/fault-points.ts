@@ -13,6 +13,7 @@ import { Context } from '@temporalio/activity';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { Guest } from '../guest/guest.js';
 import type { Store } from '../store/pool.js';
+import { lead, member } from './lead.js';
 
 const SYNTAX =
   /^(?<activity>\w+)\/(?<name>[\w.]+)(?:\[(?<call>[1-9]\d?)\])?(?<side>:before|:after)?(?:#(?<passing>[1-9]\d{0,5}))?$/;
@@ -105,25 +106,6 @@ export function createFaultPoints(setting: string | undefined, die: (death: Deat
       },
     }),
   };
-}
-
-type Around = (call: () => unknown) => unknown;
-
-/** The same object, each call of a method led through what `around` makes for it. */
-function lead<T extends object>(target: T, around: (method: string) => Around): T {
-  return new Proxy(target, {
-    get(_target, key) {
-      const value = member(target, key);
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]) => around(String(key))(() => (value as (...args: unknown[]) => unknown)(...args));
-    },
-  });
-}
-
-/** A property as the object itself sees it: private fields are not to be had through a proxy. */
-function member(target: object, key: string | symbol): unknown {
-  const value: unknown = Reflect.get(target, key, target);
-  return typeof value === 'function' ? (value.bind(target) as unknown) : value;
 }
 
 /** @returns the points as they are set at the moment */

@@ -14,6 +14,7 @@ import { appendDeltas } from '../store/deltas.js';
 import { isMigrated } from '../store/migrate.js';
 import { createPool } from '../store/pool.js';
 import { createFaultPoints } from './fault-points.js';
+import type { PartWatch } from './watch.js';
 
 /** Added to the turn limit and the idle time, so that the provider's own sleep comes after anything of ours. */
 const AUTOSLEEP_MARGIN_MS = 5 * 60_000;
@@ -45,7 +46,7 @@ function newKey(): string {
 }
 
 /** @throws InnkeeperError SETTINGS_INVALID (the system prompt's file) */
-export function createParts(config: Config, log: Logger): WorkerParts {
+export function createParts(config: Config, log: Logger, watch: PartWatch): WorkerParts {
   const { machines: machineSettings, model: modelSettings, turn } = config;
   const systemPrompt = loadSystemPromptTemplate(modelSettings.systemPromptFile);
   const points = createFaultPoints(config.worker.faultPoint);
@@ -54,6 +55,7 @@ export function createParts(config: Config, log: Logger): WorkerParts {
       url: config.database.url,
       poolMax: config.database.poolMax,
       applicationName: 'innkeeper-worker',
+      ...(watch.onCommit === undefined ? {} : { onCommit: watch.onCommit }),
     }),
   );
   // Of its own, so that it takes no connection from what a turn waits for.
@@ -63,21 +65,25 @@ export function createParts(config: Config, log: Logger): WorkerParts {
     applicationName: 'innkeeper-worker-live',
     mayLoseCommits: true,
   });
-  const machines = createDedalusProvider({
-    ...machineSettings,
-    newKey,
-    log: log.child({ part: 'machines' }),
-  });
-  const guest = points.guest(createGuest({ machines, newKey }));
+  const machines = watch.machines(
+    createDedalusProvider({
+      ...machineSettings,
+      newKey,
+      log: log.child({ part: 'machines' }),
+    }),
+  );
+  const guest = points.guest(watch.guest(createGuest({ machines, newKey })));
   const guests = createGuests({ guest, log });
-  const model = createChatModel({
-    baseUrl: modelSettings.baseUrl,
-    apiKey: modelSettings.apiKey,
-    model: modelSettings.name,
-    requestTimeoutMs: modelSettings.requestTimeoutMs,
-    firstDeltaTimeoutMs: modelSettings.firstDeltaTimeoutMs,
-    extraBody: modelSettings.extraBody,
-  });
+  const model = watch.model(
+    createChatModel({
+      baseUrl: modelSettings.baseUrl,
+      apiKey: modelSettings.apiKey,
+      model: modelSettings.name,
+      requestTimeoutMs: modelSettings.requestTimeoutMs,
+      firstDeltaTimeoutMs: modelSettings.firstDeltaTimeoutMs,
+      extraBody: modelSettings.extraBody,
+    }),
+  );
   const createAll = (lanes: Lanes): Activities =>
     createActivities({
       store,
@@ -87,7 +93,7 @@ export function createParts(config: Config, log: Logger): WorkerParts {
       guest,
       guests,
       model: points.port('model', model),
-      live: { append: (said) => appendDeltas(liveStore, said) },
+      live: watch.live({ append: (said) => appendDeltas(liveStore, said) }),
       systemPrompt,
       contextBytesMax: modelSettings.contextBytesMax,
       keepAwake: createKeepAwake({ machines, intervalMs: machineSettings.keepAwakeMs, newKey, log }),

@@ -1,6 +1,7 @@
 /** Settings -> connection to Temporal, with a failure that says what to do. */
 import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
+import { traceSignals } from '../client/trace-signals.js';
 import type { TemporalConfig } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { toConnectionOptions } from './connection-options.js';
@@ -20,5 +21,5 @@ export async function connectToTemporal(settings: TemporalConfig): Promise<Nativ
 
 /** A client over the worker's own connection, for what the worker asks of the server and of lanes. */
 export function toClient(connection: NativeConnection, namespace: string): Client {
-  return new Client({ connection, namespace });
+  return new Client({ connection, namespace, interceptors: { workflow: [traceSignals] } });
 }

@@ -59,9 +59,13 @@ describe('the workflow bundle', () => {
     const { code } = await bundleWorkflowCode({
       workflowsPath: join(ROOT, 'src', 'workflows', 'index.ts'),
       payloadConverterPath: join(ROOT, 'src', 'workflows', 'payload-converter.ts'),
+      workflowInterceptorModules: [join(ROOT, 'src', 'workflows', 'trace-headers.ts')],
       ignoreModules: [],
       logger: silent,
     });
     expect(code).toContain('userMachine');
+    // What hands traces on brings no tracer into the sandbox.
+    expect(code).toContain('_tracer-data');
+    expect(code).not.toContain('@opentelemetry/');
   });
 });

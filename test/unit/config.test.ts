@@ -10,6 +10,7 @@ import {
   inheritedEnvironment,
   loadClientConfig,
   loadConfig,
+  loadGatewayConfig,
   SETTING_NAMES,
   settingsEnvironment,
   type Environment,
@@ -87,6 +88,36 @@ describe('loadConfig', () => {
     expect(loadConfig({ ...complete, PROVIDER_ACCOUNT: 'dedicated' }).reconcile.providerAccount).toBe('dedicated');
   });
 
+  it('shows no figures and makes no traces unless told to, and then on loopback', () => {
+    expect(loadConfig(complete)).toMatchObject({ metrics: undefined, tracing: undefined });
+    expect(loadConfig(complete).worker.temporalMetricsAddress).toBeUndefined();
+    const endpoint = 'http://collector:4318';
+    const watched = {
+      WORKER_METRICS_PORT: '9464',
+      GATEWAY_METRICS_PORT: '9463',
+      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    };
+    const tracing = { endpoint, headers: {} };
+    expect(loadConfig({ ...complete, ...watched })).toMatchObject({
+      tracing,
+      metrics: { host: '127.0.0.1', port: 9464 },
+    });
+    const gateway = loadGatewayConfig({ DATABASE_URL: complete.DATABASE_URL, ...watched, METRICS_HOST: '0.0.0.0' });
+    expect(gateway).toMatchObject({ tracing, metrics: { host: '0.0.0.0', port: 9463 } });
+  });
+
+  it('reads headers for traces, and shows none that is malformed', () => {
+    const env = { ...complete, OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector' };
+    const headersOf = (text: string): unknown =>
+      loadConfig({ ...env, OTEL_EXPORTER_OTLP_HEADERS: text }).tracing?.headers;
+    expect(headersOf('a=1, authorization = Bearer%20x=y')).toEqual({ a: '1', authorization: 'Bearer x=y' });
+    for (const text of [SECRET, `a=1,${SECRET}`, `a=%zz${SECRET}`]) {
+      const { message } = problemOf({ ...env, OTEL_EXPORTER_OTLP_HEADERS: text });
+      expect(message).toContain('OTEL_EXPORTER_OTLP_HEADERS must be name=value');
+      expect(message).not.toContain(SECRET);
+    }
+  });
+
   it('counts empty text as not set', () => {
     expect(loadConfig({ ...complete, IDLE_MS: '', TEMPORAL_API_KEY: '' }).turn.idleMs).toBe(300_000);
     expect(problemOf({ ...complete, MODEL_API_KEY: '' }).message).toContain('MODEL_API_KEY is not set');
@@ -105,6 +136,8 @@ describe('loadConfig', () => {
       { RECONCILE_INTERVAL_MS: '999' },
       'RECONCILE_INTERVAL_MS must be 0 (off), or a whole number from 1000 to 86400000',
     ],
+    [{ WORKER_METRICS_PORT: '0' }, 'WORKER_METRICS_PORT must be a port from 1 to 65535'],
+    [{ TEMPORAL_METRICS_ADDRESS: '9465' }, 'TEMPORAL_METRICS_ADDRESS must be host:port'],
     [{ PROVIDER_ACCOUNT: 'mine' }, 'PROVIDER_ACCOUNT must be one of shared, dedicated'],
   ])('refuses the contradiction %o', (change, words) => {
     expect(problemOf({ ...complete, ...change }).message).toContain(words);

@@ -1,4 +1,5 @@
 /** A worker with the real workflows and scripted activities on the shared Temporal server, and lanes and reconciles to try them with. */
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import {
@@ -11,6 +12,7 @@ import {
 } from '@temporalio/worker';
 import { laneWorkflowId, reconcileWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
+import { laneSinks } from '../../../src/worker/traces.js';
 import { waitFor } from '../../support/wait-for.js';
 import { nameOf, readHistory, type HistoryEvent } from './history.js';
 import { LaneRecord, type TurnRecord } from './lane-record.js';
@@ -23,10 +25,14 @@ const fromHere = (path: string): string => fileURLToPath(new URL(path, import.me
 const WORKFLOWS = fromHere('../../../src/workflows/index.ts');
 const CONVERTER = fromHere('../../../src/workflows/payload-converter.ts');
 
-/** Bundles workflow code, by default the project's own. */
-export async function bundleWorkflows(workflowsPath: string = WORKFLOWS, payloadConverterPath: string = CONVERTER) {
+/** Bundles workflow code, by default the project's own, as the build does: with the interceptors that lie beside it. */
+export async function bundleWorkflows(
+  workflowsPath: string = WORKFLOWS,
+  payloadConverterPath: string = CONVERTER,
+  workflowInterceptorModules: string[] = [join(dirname(workflowsPath), 'trace-headers.ts')],
+) {
   const logger = new DefaultLogger('ERROR');
-  return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
+  return await bundleWorkflowCode({ workflowsPath, payloadConverterPath, workflowInterceptorModules, logger });
 }
 
 let ownBundle: Promise<WorkflowBundle> | undefined;
@@ -106,6 +112,7 @@ export async function startLaneHarness(
         ...createScriptedActivities((workflowId) => records.get(workflowId)),
         ...createScriptedReconcile((workflowId) => reconciles.find((one) => one.workflowId === workflowId)?.script),
       },
+      sinks: laneSinks(),
       stickyQueueScheduleToStartTimeout: '3s',
       maxCachedWorkflows: 100,
       shutdownForceTime: '10s',
