@@ -19,6 +19,8 @@ const HEADERS = {
   'cache-control': 'no-store',
   // For proxies that would collect it first.
   'x-accel-buffering': 'no',
+  // Kept for another request, it would hold up the end of the gateway for as long as its reader likes.
+  connection: 'close',
 };
 
 export function addEventRoutes(app: Gateway, { client, store, closing, metrics }: RouteParts): void {
