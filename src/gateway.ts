@@ -1,6 +1,7 @@
 /** The gateway's process: HTTP in front of Postgres and Temporal, any number of replicas. */
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig } from './config.js';
+import { STREAM_HEARTBEAT_MS, STREAM_STALL_MS_MAX, STREAMS_MAX, STREAMS_OF_USER_MAX } from './contracts/limits.js';
 import { laneUrls } from './gateway/lane-urls.js';
 import { createGatewayMetrics } from './gateway/metrics.js';
 import { createGateway } from './gateway/server.js';
@@ -42,6 +43,10 @@ async function main(): Promise<void> {
       log,
     },
     defaults: config.turn,
+    streams: {
+      ...{ max: STREAMS_MAX, ofUserMax: STREAMS_OF_USER_MAX },
+      ...{ heartbeatMs: STREAM_HEARTBEAT_MS, stallMs: STREAM_STALL_MS_MAX },
+    },
     laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),
     readiness: async () => {
       const [postgres, temporal, tokenKeys] = await Promise.all([

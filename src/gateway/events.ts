@@ -6,12 +6,11 @@ import type { FeedItem, FollowFrom, InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { formatPosition, parsePosition } from '../contracts/events.js';
 import { parseTurnId } from '../contracts/ids.js';
-import { STREAM_HEARTBEAT_MS, STREAM_STALL_MS_MAX, STREAMS_MAX, STREAMS_OF_USER_MAX } from '../contracts/limits.js';
 import { lastEventOfTurn } from '../store/events.js';
 import { getUser } from '../store/users.js';
 import { describe, problems, userOf } from './routes.js';
 import type { StreamEnd } from './metrics.js';
-import type { Gateway, RouteParts } from './parts.js';
+import type { Gateway, RouteParts, StreamBounds } from './parts.js';
 import { eventsHeaders, eventsQuery, userParams } from './views.js';
 
 const HEADERS = {
@@ -23,8 +22,8 @@ const HEADERS = {
   connection: 'close',
 };
 
-export function addEventRoutes(app: Gateway, { client, store, closing, metrics }: RouteParts): void {
-  const streams = createStreamCount();
+export function addEventRoutes(app: Gateway, { client, store, closing, metrics, streams: bounds }: RouteParts): void {
+  const streams = createStreamCount(bounds);
 
   app.get(
     '/v1/users/:user/events',
@@ -60,8 +59,7 @@ export function addEventRoutes(app: Gateway, { client, store, closing, metrics }
           reason = await stream(raw, client, {
             userId,
             ...(turnId === undefined ? {} : { turnId }),
-            after,
-            closing,
+            ...{ after, closing, bounds },
           });
       } finally {
         release();
@@ -89,22 +87,30 @@ function toHeaders(
   );
 }
 
+interface FollowFor {
+  readonly userId: string;
+  readonly turnId?: string;
+  readonly after: FollowFrom;
+  readonly closing: AbortSignal;
+  readonly bounds: StreamBounds;
+}
+
 /** Answers why it ended. */
 async function stream(
   raw: ServerResponse,
   client: InnkeeperClient,
-  { closing, ...follow }: { userId: string; turnId?: string; after: FollowFrom; closing: AbortSignal },
+  { closing, bounds, ...follow }: FollowFor,
 ): Promise<StreamEnd> {
   const gone = new AbortController();
   raw.once('close', () => gone.abort(new Error('the reader is gone')));
   const signal = AbortSignal.any([gone.signal, closing]);
-  const heartbeat = setInterval(() => raw.writableNeedDrain || raw.write(':\n\n'), STREAM_HEARTBEAT_MS);
+  const heartbeat = setInterval(() => raw.writableNeedDrain || raw.write(':\n\n'), bounds.heartbeatMs);
   try {
     raw.write(':\n\n');
     for await (const item of client.followEvents({ ...follow, signal })) {
       // Pulled one by one: nothing is collected for a reader that is slow.
       if (!raw.write(toText(item)))
-        await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(STREAM_STALL_MS_MAX)]) });
+        await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(bounds.stallMs)]) });
       if (follow.turnId !== undefined && 'event' in item && item.event.body.type === 'turn.ended') break;
     }
     raw.end();
@@ -138,13 +144,13 @@ function toText(item: FeedItem): string {
 }
 
 /** @throws InnkeeperError STREAMS_EXCEEDED */
-function createStreamCount(): { open(userId: string): () => void } {
+function createStreamCount({ max, ofUserMax }: StreamBounds): { open(userId: string): () => void } {
   const ofUsers = new Map<string, number>();
   let all = 0;
   return {
     open(userId) {
       const own = ofUsers.get(userId) ?? 0;
-      if (own >= STREAMS_OF_USER_MAX || all >= STREAMS_MAX) {
+      if (own >= ofUserMax || all >= max) {
         throw new InnkeeperError('STREAMS_EXCEEDED', 'There are too many open event streams.');
       }
       ofUsers.set(userId, own + 1);

@@ -8,6 +8,15 @@ import type { Store } from '../store/pool.js';
 import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
 
+export interface StreamBounds {
+  /** That this process keeps open, and those of one user among them. */
+  readonly max: number;
+  readonly ofUserMax: number;
+  readonly heartbeatMs: number;
+  /** A reader that takes nothing for so long is disconnected. */
+  readonly stallMs: number;
+}
+
 export interface GatewayParts {
   readonly client: InnkeeperClient;
   readonly store: Store;
@@ -18,6 +27,7 @@ export interface GatewayParts {
   readonly laneUrlOf: (workflowId: string) => string | null;
   /** Requests that are taken in a minute. */
   readonly rates: { readonly keyPerMinute: number; readonly userPerMinute: number };
+  readonly streams: StreamBounds;
   /** Of pages of other sites that may ask. */
   readonly origins: readonly string[];
   /** undefined: the deployment takes no tokens of users. */

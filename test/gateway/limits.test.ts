@@ -4,12 +4,22 @@
  */
 import { request } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
-import { STREAMS_OF_USER_MAX } from '../../src/contracts/limits.js';
 import type { GatewayParts } from '../../src/gateway/parts.js';
+import { statement } from '../../src/store/sql.js';
 import { getTurn } from '../../src/store/turns.js';
 import { openLane } from '../store/support/lanes.js';
 import { waitFor } from '../support/wait-for.js';
 import { openGateway, type TestGateway } from './support/gateway.js';
+
+const manyEvents = statement(
+  'many_events',
+  `with made as (
+     insert into turn_events (user_id, seq, body)
+     select $1, event_seq + n, jsonb_build_object('type', 'step.answered', 'step', 0, 'text', repeat('x', $3), 'calls', '[]'::jsonb)
+     from users, generate_series(1, $2::integer) as n where user_id = $1
+   )
+   update users set event_seq = event_seq + $2::integer where user_id = $1`,
+);
 
 const open: TestGateway[] = [];
 afterEach(async () => {
@@ -80,23 +90,54 @@ describe('pages', () => {
 });
 
 describe('event streams', () => {
-  it('of one user are bounded, and one that ends makes room', async () => {
-    const { ask, base, keys, test } = await start();
-    await openLane(test.store, 'limits-ada').admit('t1');
-    const ends = await Promise.all(
-      Array.from({ length: STREAMS_OF_USER_MAX }, () => openStream(`${base}/v1/users/limits-ada/events`, keys.service)),
-    );
-    expect(await ask('/v1/users/limits-ada/events')).toMatchObject({ status: 429, json: { code: 'STREAMS_EXCEEDED' } });
-    ends[0]?.();
+  const bounds = { max: 3, ofUserMax: 2, heartbeatMs: 15_000, stallMs: 30_000 };
+
+  it('of one user and of all are bounded, and one that ends makes room', async () => {
+    const { ask, base, keys, test } = await start({ streams: bounds });
+    for (const user of ['limits-ada', 'limits-bea']) await openLane(test.store, user).admit('t1');
+    const [ada, bea] = ['limits-ada', 'limits-bea'].map((user) => `/v1/users/${user}/events`);
+    const opened = [await openStream(base + ada, keys.service), await openStream(base + ada, keys.service)];
+    expect(await ask(ada ?? '')).toMatchObject({ status: 429, json: { code: 'STREAMS_EXCEEDED' } });
+    opened.push(await openStream(base + bea, keys.service));
+    expect(await ask(bea ?? '')).toMatchObject({ status: 429, json: { code: 'STREAMS_EXCEEDED' } });
+    opened[0]?.();
     await waitFor('room for another', async () => {
       try {
-        ends.push(await openStream(`${base}/v1/users/limits-ada/events`, keys.service));
+        opened.push(await openStream(base + bea, keys.service));
         return true;
       } catch {
         return false;
       }
     });
-    ends.forEach((end) => end());
+    opened.forEach((end) => end());
+  });
+
+  it('that are quiet say so all the same', async () => {
+    const { base, keys, test } = await start({ streams: { ...bounds, heartbeatMs: 20 } });
+    await openLane(test.store, 'limits-quiet').admit('t1');
+    let heard = '';
+    const end = await openStream(`${base}/v1/users/limits-quiet/events`, keys.service, (text) => (heard += text));
+    await waitFor('some heartbeats', () => heard.split(':\n\n').length > 5);
+    end();
+  });
+
+  it('whose reader takes nothing are given up', async () => {
+    const { base, keys, test } = await start({ streams: { ...bounds, ofUserMax: 1, stallMs: 300 } });
+    await openLane(test.store, 'limits-slow').admit('t1');
+    // More than both ends of a connection hold by themselves.
+    await test.store.query(manyEvents, ['limits-slow', 150, 200_000]);
+    const url = `${base}/v1/users/limits-slow/events`;
+    const end = await openStream(url, keys.service, 'takes nothing');
+    await expect(openStream(url, keys.service)).rejects.toThrow('429');
+    await waitFor('the only place is free again', async () => {
+      try {
+        (await openStream(url, keys.service))();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    end();
   });
 });
 
@@ -126,13 +167,19 @@ async function inTurn<T>(times: number, work: () => Promise<T>): Promise<T[]> {
   return results;
 }
 
-/** Opens a stream that nobody reads; answers how to leave it. Rejects where it is refused. */
-function openStream(url: string, key: string): Promise<() => void> {
+/** Opens a stream; answers how to leave it. Rejects where it is refused. */
+function openStream(
+  url: string,
+  key: string,
+  onText: ((text: string) => void) | 'takes nothing' = () => undefined,
+): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const asked = request(url, { headers: { authorization: `Bearer ${key}` } }, (answer) => {
       answer.on('error', () => undefined); // Left.
-      if (answer.statusCode === 200) resolve(() => asked.destroy());
-      else {
+      if (answer.statusCode === 200) {
+        if (onText !== 'takes nothing') answer.setEncoding('utf8').on('data', onText);
+        resolve(() => asked.destroy());
+      } else {
         asked.destroy();
         reject(new Error(`the stream was refused: ${answer.statusCode}`));
       }
