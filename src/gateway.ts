@@ -1,4 +1,5 @@
 /** The gateway's process: HTTP in front of Postgres and Temporal, any number of replicas. */
+import { fileURLToPath } from 'node:url';
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig } from './config.js';
 import { STREAM_HEARTBEAT_MS, STREAM_STALL_MS_MAX, STREAMS_MAX, STREAMS_OF_USER_MAX } from './contracts/limits.js';
@@ -47,6 +48,7 @@ async function main(): Promise<void> {
       ...{ max: STREAMS_MAX, ofUserMax: STREAMS_OF_USER_MAX },
       ...{ heartbeatMs: STREAM_HEARTBEAT_MS, stallMs: STREAM_STALL_MS_MAX },
     },
+    pageFolder: fileURLToPath(new URL('./web', import.meta.url)),
     laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),
     readiness: async () => {
       const [postgres, temporal, tokenKeys] = await Promise.all([

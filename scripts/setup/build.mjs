@@ -1,6 +1,6 @@
 /**
- * dist/: TypeScript compiled, other files of src/ copied, and the workflows bundled ahead of time, so that a worker starts in
- * milliseconds and production runs what was checked. Built beside the old one and then put in its place.
+ * dist/: TypeScript compiled, other files of src/ copied, the page bundled, and the workflows bundled ahead of time, so that a worker
+ * starts in milliseconds and production runs what was checked. Built beside the old one and then put in its place.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -15,10 +15,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { buildPage } from './page.mjs';
 import { CACHE, DIST, ROOT } from './paths.mjs';
 import { run, say } from './say.mjs';
 
-const SOURCES = ['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/setup/build.mjs'];
+const SOURCES = [
+  ...['src', 'web', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'],
+  ...['scripts/setup/build.mjs', 'scripts/setup/page.mjs'],
+];
 /** What the bundle is made of, dependencies by their lock. */
 const BUNDLE_SOURCES = ['src/workflows', 'src/contracts', 'package-lock.json', 'scripts/setup/build.mjs'];
 const BUNDLE = 'workflow-bundle.js';
@@ -40,6 +44,7 @@ export const build = {
       const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
       run(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', fresh], { cwd: ROOT });
       copyAssets(fresh);
+      await buildPage(join(fresh, 'web'));
       await addBundle(fresh, stamp.bundle);
       writeFileSync(join(fresh, STAMP), JSON.stringify(stamp));
       replace(DIST, fresh);

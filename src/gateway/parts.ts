@@ -36,6 +36,8 @@ export interface GatewayParts {
   readonly readiness: () => Promise<Readonly<Record<string, boolean>>>;
   /** undefined: nobody looks at them. */
   readonly metrics?: GatewayMetrics | undefined;
+  /** Folder of the built page; absent: none is served. */
+  readonly pageFolder?: string;
   readonly log: FastifyBaseLogger;
 }
 

@@ -17,6 +17,7 @@ import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { addEventRoutes } from './events.js';
 import { addOrigins } from './origins.js';
+import { addPage } from './page.js';
 import type { Gateway, GatewayParts } from './parts.js';
 import { answerProblem, answerUnreadable } from './problem.js';
 import { createRates, type CountRequest } from './rates.js';
@@ -99,6 +100,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     request.log.info(fields, 'request');
     parts.metrics?.requestEnded(request, reply);
   });
+  addPage(app, parts.pageFolder);
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   app.get('/healthz', { schema: { hide: true } }, () => ({ status: 'ok' }));
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
