@@ -24,6 +24,7 @@ runScript(async () => {
     ['lint', bin('oxlint'), '--type-aware', '--deny-warnings'],
     ['types', bin('tsc'), '--noEmit'],
     ['types of scripts', bin('tsc'), '-p', 'tsconfig.scripts.json'],
+    ['types of the page', bin('tsc'), '-p', 'web/tsconfig.json'],
     ['dependency rules', bin('depcruise'), 'src', '--config', '.dependency-cruiser.cjs'],
     ['unused code', bin('knip'), '--no-progress'],
     // By profile, so that the emulator's part is looked at too.
