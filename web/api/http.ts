@@ -57,7 +57,7 @@ export function createHttp({ base, secret, onRefused }: HttpOptions): Http {
       ...(signal === undefined ? [] : [signal]),
       ...(isStream ? [] : [AbortSignal.timeout(ANSWER_MS_MAX)]),
     ];
-    const request: RequestInit = {
+    const request = {
       method,
       headers: {
         authorization: `Bearer ${secret}`,
@@ -69,7 +69,7 @@ export function createHttp({ base, secret, onRefused }: HttpOptions): Http {
       cache: 'no-store',
       credentials: 'omit',
       redirect: 'error',
-    };
+    } as const;
     const response = await fetch(base + path, request).catch((reason: unknown) => {
       if (signal?.aborted === true) throw signal.reason;
       throw unreachable(reason);
