@@ -9,7 +9,6 @@ import { ANSWER_PART } from '../store/deltas.js';
 import { readEvents } from '../store/events.js';
 import type { Queryable } from '../store/sql.js';
 import type { TurnListener } from '../store/turn-listener.js';
-import { foldedBy } from './folding.js';
 import { UserFeed } from './user-feed.js';
 
 /**
@@ -115,11 +114,13 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
       if (position.seq > feed.seq) {
         throw new InnkeeperError('INVALID_INPUT', `The position ${position.seq} lies ahead of the user's last event.`);
       }
+      /** The turn of the part that was heard of last; undefined: not known, since the follower came back. */
+      let heardOf = turnId;
       for (;;) {
         signal.throwIfAborted();
         const events = await eventsAfter(feed, userId, position.seq);
         for (const event of events) {
-          position = behind(position, event);
+          position = behind(position, event, heardOf);
           if (concerns(event)) yield { position, event };
         }
         if (events.length > 0) continue;
@@ -127,6 +128,7 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
         for (const { step, index: at, turnId: of, body, ...place } of deltas) {
           const index = at === ANSWER_PART ? null : at;
           position = { seq: position.seq, try: place.try, n: place.n };
+          heardOf = of;
           if (concerns({ turnId: of })) yield { position, delta: { turnId: of, step, index, body } };
         }
         if (deltas.length === 0) await feed.changed(signal);
@@ -144,7 +146,14 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
   };
 }
 
-/** Where a follower is behind an event: what it has heard of the part that is being made counts until that is complete. */
-function behind(position: EventPosition, event: TurnEvent): EventPosition {
-  return foldedBy(event) === undefined ? { ...position, seq: event.seq } : { ...START, seq: event.seq };
+/**
+ * Where a follower is behind an event: what it has heard of the part that is being made counts until that is complete. Where it is not
+ * known whose end a turn's end is, the place stays: it may be of a turn that waited, and the next part begins behind `turn.started`.
+ */
+function behind(position: EventPosition, { seq, turnId, body }: TurnEvent, heardOf: string | undefined): EventPosition {
+  const isPartOver =
+    body.type === 'turn.ended'
+      ? turnId === heardOf
+      : body.type === 'turn.started' || body.type === 'step.answered' || body.type === 'command.ended';
+  return isPartOver ? { ...START, seq } : { ...position, seq };
 }

@@ -7,6 +7,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { formatPosition, parsePosition, type EventPosition } from '../../src/contracts/events.js';
 import { createEventFeed, type EventFeed, type FeedItem } from '../../src/client/event-feed.js';
+import { removeWaiting } from '../../src/store/admission.js';
 import { beginCall } from '../../src/store/calls.js';
 import { ANSWER_PART, appendDeltas } from '../../src/store/deltas.js';
 import { settleCall } from '../../src/store/settle.js';
@@ -208,6 +209,25 @@ describe('a follower', () => {
     } finally {
       await admin.end();
     }
+  });
+
+  it('hears nothing twice when a turn that waits is removed in the middle of a part', async () => {
+    const lane = await newLane('removed');
+    const remove = async (): Promise<void> => {
+      const turnId = `waits-${(removed += 1)}`;
+      await lane.admit(turnId);
+      await removeWaiting(test.store, { userId: 'removed', turnId });
+    };
+    let removed = 0;
+    const hearing = Promise.all([followTo('removed', 't2'), followTo('removed', 't2', () => 2)]);
+    await waitFor('the followers listen', () => feed.users === 1);
+    await talk(lane, 't1', { after: remove });
+    await talk(lane, 't2', { after: remove });
+    for (const heard of await hearing) {
+      expect(heard.faults).toEqual([]);
+      for (const { live, whole } of heard.parts) expect(whole.startsWith(live)).toBe(true);
+    }
+    expect(removed).toBe(4);
   });
 
   it('that comes when a part’s beginning is lost is told so, and hears the rest and the whole', async () => {
