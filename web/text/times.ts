@@ -5,9 +5,10 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** How long something took: `0.4 s`, `12 s`, `3:07 min`, `2:05 h`. */
+/** How long something took: `420 ms`, `2.4 s`, `12 s`, `3:07 min`, `2:05 h`. */
 export function showDuration(ms: number): string {
   const whole = Math.max(0, ms);
+  if (whole < SECOND) return `${Math.floor(whole)} ms`;
   if (whole < 10 * SECOND) return `${(Math.floor(whole / 100) / 10).toFixed(1)} s`;
   if (whole < MINUTE) return `${Math.floor(whole / SECOND)} s`;
   if (whole < HOUR) return `${clock(whole / MINUTE, (whole % MINUTE) / SECOND)} min`;

@@ -40,6 +40,7 @@ export function ComposerForm({ room }: { readonly room: Room }) {
       }}
     >
       <ProblemNote problem={composer.problem.value} />
+      {composer.later.value !== '' && <p class="hint">What you wrote since comes back when this is sent.</p>}
       <label for="message">Message</label>
       <textarea
         id="message"
@@ -47,7 +48,7 @@ export function ComposerForm({ room }: { readonly room: Room }) {
         rows={1}
         dir="auto"
         value={text}
-        onInput={({ currentTarget }) => (composer.text.value = currentTarget.value)}
+        onInput={({ currentTarget }) => composer.write(currentTarget.value)}
         onKeyDown={onKeyDown}
         aria-describedby="message-help"
       />
@@ -56,7 +57,7 @@ export function ComposerForm({ room }: { readonly room: Room }) {
           {TOUCH.matches ? '' : 'Enter sends, Shift+Enter makes a new line.'}
         </span>
         <StopButton room={room} onStopped={() => box.current?.focus()} />
-        <button type="submit" class="main" aria-disabled={composer.isSending.value}>
+        <button type="submit" class="main">
           {composer.isSending.value ? 'Sending …' : 'Send'}
         </button>
       </div>
