@@ -2,21 +2,16 @@
  * What an operator sees of a turn in mid command, read from the real Temporal UI in a real browser: phase, turn, step, attempt,
  * the exit code of the command before, and the heartbeat of the one that runs.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { chromium, type BrowserContext, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PROJECT_ROOT, readTools } from '../../src/dev/paths.js';
+import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { openBrowser, type TestBrowser } from '../support/browser.js';
 import { createTestDatabase, testTemporal, type TestDatabase } from '../support/servers.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** Flags without which a browser of a closed network keeps asking for hosts that it cannot reach. */
-const BROWSER_FLAGS = [
-  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-];
 const UI_WAIT_MS = 30_000;
 /** The README's pictures are taken from here. */
 const SCREENSHOTS = join(PROJECT_ROOT, '.cache', 'screenshots');
@@ -26,22 +21,17 @@ describe('an operator at the Temporal UI', () => {
   const turn = { ...user, turnId: 'long' };
   let database: TestDatabase;
   let stack: Stack;
-  let browser: BrowserContext;
+  let browser: TestBrowser;
   let page: Page;
   let laneUrl: string;
-  const profile = mkdtempSync(join(tmpdir(), 'innkeeper-browser-'));
 
   beforeAll(async () => {
     mkdirSync(SCREENSHOTS, { recursive: true });
     database = await createTestDatabase();
     const temporal = await testTemporal();
     stack = await startStack({ databaseUrl: database.url, temporalAddress: temporal.address });
-    browser = await chromium.launchPersistentContext(profile, {
-      executablePath: readTools().chromium ?? '/usr/bin/chromium',
-      args: BROWSER_FLAGS,
-      viewport: { width: 1400, height: 1000 },
-    });
-    page = await browser.newPage();
+    browser = await openBrowser();
+    page = await browser.context.newPage();
     laneUrl = `${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent('user-machine/grace')}`;
 
     await stack.client.submitTurn({
@@ -59,7 +49,6 @@ describe('an operator at the Temporal UI', () => {
     await browser.close();
     await stack.stop();
     await database.drop();
-    rmSync(profile, { recursive: true, force: true });
   });
 
   async function textOf(path: string, expected: RegExp): Promise<string> {
