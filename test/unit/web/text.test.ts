@@ -158,12 +158,8 @@ describe('keys', () => {
 });
 
 it('times are in words', () => {
-  expect([420, 12_300, 187_000, 7_500_000, -5].map(showDuration)).toEqual([
-    '0.4 s',
-    '12 s',
-    '3:07 min',
-    '2:05 h',
-    '0.0 s',
+  expect([420, 2_430, 12_300, 187_000, 7_500_000, -5].map(showDuration)).toEqual([
+    ...['420 ms', '2.4 s', '12 s', '3:07 min', '2:05 h', '0 ms'],
   ]);
   expect([5_000, 240_000, 7_300_000, 1_040_000_000].map(showAge)).toEqual(['now', '4 min', '2 h', '12 d']);
 });
