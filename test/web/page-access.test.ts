@@ -3,8 +3,7 @@
  * and dark; and it shows and steers the machine. Method: a real browser on a real gateway in front of a whole stack; an audit of what
  * assistive technology would meet.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { untilPhase } from '../e2e/support/actions.js';
@@ -16,7 +15,6 @@ import { openPageStage, sendMessage, withoutRefusals, type PageStage } from './s
 
 const PHONE = { width: 390, height: 780 };
 const TAB_STOPS_MAX = 60;
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let test: PageStage;
 beforeAll(async () => {
@@ -192,7 +190,7 @@ describe('an audit', () => {
     await page.locator('details.call summary').click();
     await page.locator('.machine dl').waitFor();
     await test.picture(page, `page-${colorScheme}`);
-    await page.evaluate(AXE);
+    await page.evaluate(axe.source);
     const { violations } = (await page.evaluate('axe.run()')) as {
       violations: { id: string; impact: string; nodes: { html: string }[] }[];
     };

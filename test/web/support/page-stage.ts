@@ -41,7 +41,7 @@ export async function openPageStage(): Promise<PageStage> {
   const keyOf = async (scope: KeyScope): Promise<string> => (await createApiKey(store, { name: scope, scope })).key;
   const keys = { operator: await keyOf('operator'), service: await keyOf('service') };
   await store.end();
-  const browser = await openBrowser();
+  const browser = await openBrowser({ viewport: { width: 1280, height: 720 } });
 
   async function open(fragment: string, at = gateway.url): Promise<OpenedPage> {
     const page = await browser.context.newPage();
