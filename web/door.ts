@@ -3,6 +3,7 @@ import { signal, type ReadonlySignal } from '@preact/signals';
 import type { Api } from './api/innkeeper.js';
 import type { Credential } from './credential.js';
 import type { Announcements } from './room/announcements.js';
+import { openComposer, type Composer } from './room/composer.js';
 import { openRoom, type Room } from './room/room.js';
 import { openUserList, type UserList } from './user-list.js';
 
@@ -28,8 +29,23 @@ export function openDoor({
 }): Door {
   const userList = credential.kind === 'key' ? openUserList(api) : null;
   const room = signal<Room | null>(null);
+  /** What was written for whom stays, whoever is shown meanwhile. */
+  const composers = new Map<string, Composer>();
   const onOnline = (): void => room.value?.feed.hurry();
   addEventListener('online', onOnline);
+
+  function composerOf(userId: string): Composer {
+    const known = composers.get(userId);
+    if (known !== undefined) return known;
+    const composer = openComposer({
+      ...{ api, userId },
+      onSubmitted(turn) {
+        if (room.value?.userId === userId) room.value.submitted(turn);
+      },
+    });
+    composers.set(userId, composer);
+    return composer;
+  }
 
   return {
     ...{ credential, userList, room },
@@ -38,7 +54,10 @@ export function openDoor({
       if (room.value?.userId === wanted) return;
       room.value?.close();
       const onUser: UserList['told'] = (user) => userList?.told(user);
-      room.value = wanted === undefined ? null : openRoom({ api, userId: wanted, announcements, onUser });
+      room.value =
+        wanted === undefined
+          ? null
+          : openRoom({ api, userId: wanted, composer: composerOf(wanted), announcements, onUser });
       document.title = wanted === undefined ? 'Innkeeper' : `${wanted} · Innkeeper`;
     },
     close() {

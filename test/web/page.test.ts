@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { processesWith } from '../e2e/support/processes.js';
-import { untilWritten } from '../e2e/support/actions.js';
+import { say, untilWritten } from '../e2e/support/actions.js';
 import { leakedMachines } from '../e2e/support/stage.js';
 import { waitFor } from '../support/wait-for.js';
 import { openPageStage, sendMessage, withoutRefusals, type PageStage } from './support/page-stage.js';
@@ -53,6 +53,9 @@ describe('a conversation', () => {
     // The answer quotes the output, and the list knows who was active.
     await untilText(page.locator('.answer > .said'), /second/);
     await untilText(page.locator('.users'), /nadia/);
+    // Who does not look is told: the command, how it ended, the whole answer.
+    const log = page.getByRole('log', { name: 'What happens' });
+    await untilText(log, /Command: echo first[\s\S]*exit code 0[\s\S]*I ran one command/);
     await untilText(page.locator('.xterm-rows'), /echo first[\s\S]*second/);
     await test.picture(page, 'page');
     expect(withoutRefusals(trouble)).toEqual([]);
@@ -125,6 +128,33 @@ describe('a conversation', () => {
       "select state from turns where user_id = 'wanda' order by position",
     );
     expect(turns.map(({ state }) => state).slice(0, 2)).toEqual(['completed', 'cancelled']);
+    expect(withoutRefusals(trouble)).toEqual([]);
+    await page.close();
+  });
+
+  it('that is long is read piece by piece, and the reader stays where they are', async () => {
+    const lines = (from: number): string =>
+      Array.from({ length: 30 }, (_, at) => `$ echo number-${from + at}`).join('\n');
+    for (const [at, prompt] of [lines(100), lines(130)].entries()) {
+      await say(test.stage.stack.client, { userId: 'lena', turnId: `m${at}`, prompt });
+    }
+    const { page, trouble } = await test.openUser('lena');
+    await untilText(cards(page), /number-159/);
+    const earlier = page.getByRole('button', { name: 'Show earlier' });
+    const first = cards(page).first();
+    const [title, known] = [await first.innerText(), await cards(page).count()];
+    expect(known).toBeLessThan(60);
+    await earlier.scrollIntoViewIfNeeded();
+    const marked = page
+      .locator('details.call', { hasText: title.split('\n')[0]?.replace(/^\S* *\$ */, '') ?? '' })
+      .first();
+    const before = (await marked.boundingBox())?.y ?? 0;
+    await earlier.click();
+    await waitFor('all is there', async () => (await cards(page).count()) === 60);
+    expect(Math.abs(((await marked.boundingBox())?.y ?? 0) - before)).toBeLessThan(60);
+    const titles = await cards(page).locator('.command').allInnerTexts();
+    expect(titles).toEqual(Array.from({ length: 60 }, (_, at) => `$ echo number-${100 + at}`));
+    expect(await earlier.count()).toBe(0);
     expect(withoutRefusals(trouble)).toEqual([]);
     await page.close();
   });

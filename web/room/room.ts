@@ -6,7 +6,7 @@ import type { Api } from '../api/innkeeper.js';
 import { runningTurn } from '../talk/talk.js';
 import type { Announcements } from './announcements.js';
 import { wordsFor } from './announcements.js';
-import { openComposer, type Composer } from './composer.js';
+import type { Composer, ComposerOptions } from './composer.js';
 import { openFeed, type Feed } from './feed.js';
 import { openOutputs, type Outputs } from './outputs.js';
 
@@ -26,6 +26,8 @@ export interface Room {
   readonly stoppingTurnId: ReadonlySignal<string | undefined>;
   /** Of the last thing that was asked, the message aside. */
   readonly problem: ReadonlySignal<Problem | null>;
+  /** A message was taken. */
+  readonly submitted: ComposerOptions['onSubmitted'];
   stop(): void;
   remove(turnId: string): Promise<void>;
   askMachine(verb: 'sleep' | 'wake'): void;
@@ -35,11 +37,12 @@ export interface Room {
 export interface RoomOptions {
   readonly api: Api;
   readonly userId: string;
+  readonly composer: Composer;
   readonly announcements: Announcements;
   readonly onUser: (user: UserDetails) => void;
 }
 
-export function openRoom({ api, userId, announcements, onUser }: RoomOptions): Room {
+export function openRoom({ api, userId, composer, announcements, onUser }: RoomOptions): Room {
   const closing = new AbortController();
   const user = signal<UserDetails | null>(null);
   const problem = signal<Problem | null>(null);
@@ -55,15 +58,6 @@ export function openRoom({ api, userId, announcements, onUser }: RoomOptions): R
     },
   });
   const runningTurnId = computed(() => (feed.talk.value === null ? undefined : runningTurn(feed.talk.value)));
-  const composer = openComposer({
-    ...{ api, userId },
-    onSubmitted(turn) {
-      feed.told(turn);
-      // A new user's talk can be read from now on.
-      if (feed.talk.value === null) feed.hurry();
-      askUserSoon();
-    },
-  });
 
   function askUserSoon(): void {
     asking ??= setTimeout(() => {
@@ -98,6 +92,12 @@ export function openRoom({ api, userId, announcements, onUser }: RoomOptions): R
   return {
     ...{ userId, feed, composer, user, problem, runningTurnId, stoppingTurnId },
     outputs: openOutputs({ api, userId, signal: closing.signal }),
+    submitted(turn) {
+      feed.told(turn);
+      // A new user's talk can be read from now on.
+      if (feed.talk.value === null) feed.hurry();
+      askUserSoon();
+    },
     stop() {
       const turnId = runningTurnId.value;
       if (turnId === undefined) return;

@@ -44,7 +44,7 @@ function Facts({ room }: { readonly room: Room }) {
         <dt>Awake because</dt>
         <dd>{reasonOf(user)}</dd>
         <dt>Sleeps in</dt>
-        <dd>{user.machine.sleepsAt === null ? '–' : showDuration(Date.parse(user.machine.sleepsAt) - now.value)}</dd>
+        <dd>{user.machine.sleepsAt === null ? '–' : showRest(Date.parse(user.machine.sleepsAt) - now.value)}</dd>
         <dt>Generation</dt>
         <dd>{machine.generation === 0 ? 'never had one' : machine.generation}</dd>
         <dt>Machine id</dt>
@@ -120,6 +120,11 @@ function AskButton({
 function reasonOf({ machine: { awakeFor } }: UserDetails): string {
   if (awakeFor === 'turn') return 'a turn is open';
   return awakeFor === 'idle_time' ? 'its idle time runs' : 'it is not awake';
+}
+
+/** The record tells about when; the lane decides. */
+function showRest(ms: number): string {
+  return ms < 1_000 ? 'a moment' : showDuration(ms);
 }
 
 /** Small sums are what a machine costs. */

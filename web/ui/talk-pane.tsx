@@ -3,11 +3,11 @@ import { useSignal } from '@preact/signals';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Room } from '../room/room.js';
 import { isTurn, toBlocks } from '../talk/blocks.js';
-import type { Talk } from '../talk/talk.js';
+import type { Talk, WaitingTurn } from '../talk/talk.js';
 import { ComposerForm } from './composer-form.js';
 import { ConnectionNote } from './connection-note.js';
 import { Note, TurnArticle } from './turn-article.js';
-import { Waiting } from './waiting.js';
+import { NextTurn, splitWaiting, Waiting } from './waiting.js';
 
 /** So near to its end a reader follows what comes. */
 const NEAR_PX = 60;
@@ -35,14 +35,28 @@ export function TalkPane({ room }: { readonly room: Room | null }) {
           There is no user <b>{room.userId}</b> yet. The first message creates them and their machine.
         </p>
       )}
-      {talk.value !== null && <Conversation room={room} talk={talk.value} />}
-      {talk.value !== null && <Waiting room={room} turns={talk.value.waiting} />}
+      {talk.value !== null && <Talked room={room} talk={talk.value} />}
       <ComposerForm room={room} />
     </main>
   );
 }
 
-function Conversation({ room, talk }: { readonly room: Room; readonly talk: Talk }) {
+interface TalkedProps {
+  readonly room: Room;
+  readonly talk: Talk;
+}
+
+function Talked({ room, talk }: TalkedProps) {
+  const { next, behind } = splitWaiting(talk, room.runningTurnId.value !== undefined);
+  return (
+    <>
+      <Conversation room={room} talk={talk} next={next} />
+      <Waiting room={room} turns={behind} />
+    </>
+  );
+}
+
+function Conversation({ room, talk, next }: TalkedProps & { readonly next: WaitingTurn | undefined }) {
   const list = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
   const isAway = useSignal(false);
@@ -74,7 +88,7 @@ function Conversation({ room, talk }: { readonly room: Room; readonly talk: Talk
       {/* Can be scrolled by keys too. */}
       <div class="scroll" ref={list} onScroll={onScroll} tabIndex={0} role="group" aria-label="Turns, oldest first">
         {talk.earlier !== null && <EarlierButton room={room} />}
-        {talk.entries.length === 0 && <p class="empty">Nothing was said yet.</p>}
+        {talk.entries.length === 0 && next === undefined && <p class="empty">Nothing was said yet.</p>}
         {toBlocks(talk).map((block) =>
           isTurn(block) ? (
             <TurnArticle key={block.entries[0]?.key} block={block} />
@@ -82,6 +96,7 @@ function Conversation({ room, talk }: { readonly room: Room; readonly talk: Talk
             <Note key={block.key} entry={block} />
           ),
         )}
+        {next !== undefined && <NextTurn room={room} turn={next} />}
       </div>
       {isAway.value && (
         <button type="button" class="to-end" onClick={toEnd}>
