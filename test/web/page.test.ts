@@ -109,6 +109,9 @@ describe('a conversation', () => {
   });
 
   it('takes messages while a turn runs, gives them back, and runs the rest in their order', async () => {
+    const { client } = test.stage.stack;
+    const prompt = '$ mkdir -p demo/src && touch demo/README.md demo/main.py\n$ ls -lA --color=always demo';
+    await say(client, { userId: 'wanda', turnId: 'm0', prompt });
     const { page, trouble } = await test.openUser('wanda');
     await sendMessage(page, GATED);
     await untilText(outputs(page), /first/);
@@ -120,14 +123,14 @@ describe('a conversation', () => {
     await waitFor('one waits', async () => (await waiting.locator('li').count()) === 1);
     await test.picture(page, 'page-waiting');
     // What came live before is not said again.
-    expect((await outputs(page).innerText()).trim()).toBe('first');
+    expect((await outputs(page).last().innerText()).trim()).toBe('first');
     await letGo('wanda');
     await untilText(outputs(page), /kept/);
-    expect(await page.locator('.prompt').count()).toBe(2);
+    expect(await page.locator('.prompt').count()).toBe(3);
     const turns = await test.stage.sql<{ state: string }>(
       "select state from turns where user_id = 'wanda' order by position",
     );
-    expect(turns.map(({ state }) => state).slice(0, 2)).toEqual(['completed', 'cancelled']);
+    expect(turns.map(({ state }) => state).slice(1, 3)).toEqual(['completed', 'cancelled']);
     expect(withoutRefusals(trouble)).toEqual([]);
     await page.close();
   });

@@ -79,8 +79,9 @@ function outputOf({ outcome, output, live }: TalkCall): string {
 
 function Took({ call: { startedAt, endedAt }, isRunning }: { readonly call: TalkCall; readonly isRunning: boolean }) {
   if (startedAt === null || (endedAt === null && !isRunning)) return null;
-  const end = endedAt === null ? now.value : Date.parse(endedAt);
-  return <span class="took">{showDuration(end - Date.parse(startedAt))}</span>;
+  const ms = (endedAt === null ? now.value : Date.parse(endedAt)) - Date.parse(startedAt);
+  // The clock of what runs counts whole seconds.
+  return isRunning && ms < 1_000 ? null : <span class="took">{showDuration(ms)}</span>;
 }
 
 function endOf({ outcome, exitCode, startedAt }: TalkCall, isTurnOver: boolean): 'good' | 'bad' | 'other' | 'running' {
