@@ -47,6 +47,11 @@ class Heard {
   /** Whole text of each part that the follower has seen the end of, beside what it heard of it live. */
   readonly parts: { readonly name: string; readonly live: string; readonly whole: string }[] = [];
 
+  /** What it heard of the part that is being made. */
+  get live(): string {
+    return this.#part.text;
+  }
+
   take(item: FeedItem): void {
     this.id = formatPosition(item.position);
     if ('event' in item) this.#takeEvent(item.event);
@@ -88,8 +93,11 @@ class Heard {
 }
 
 /** Follows until the user's turn `last` has ended; breaks off after so many items and resumes by id, where `pieces` says so. */
-async function followTo(userId: string, last: string, pieces: () => number = () => Infinity): Promise<Heard> {
-  const heard = new Heard();
+async function followTo(
+  userId: string,
+  last: string,
+  { pieces = () => Infinity, heard = new Heard() }: { pieces?: () => number; heard?: Heard } = {},
+): Promise<Heard> {
   for (;;) {
     const own = new AbortController();
     const after = parsePosition(heard.id) as EventPosition;
@@ -104,11 +112,15 @@ async function followTo(userId: string, last: string, pieces: () => number = () 
 
 const WORDS = 'Let me see what there is, and tell you all about it in the end.'.split(/(?<= )/);
 
-/** One turn: an answer in pieces, with a second try where asked for, a command that prints, and a last answer. */
+/**
+ * One turn: an answer in pieces, with a second try where asked for, a command that prints, and a last answer. `listener`: no part is
+ * completed before it has heard all of it, since a part's end leaves out whatever has not been handed over by then. `beforeEnd`: of
+ * the first part.
+ */
 async function talk(
   lane: TestLane,
   turnId: string,
-  more: { retry?: boolean; after?: () => Promise<void> } = {},
+  more: { retry?: boolean; after?: () => Promise<void>; listener?: Heard; beforeEnd?: () => Promise<void> } = {},
 ): Promise<void> {
   const turn = await lane.run(turnId);
   const { turnKey } = turn;
@@ -119,7 +131,12 @@ async function talk(
       if (at === 3) await more.after?.();
     }
   };
+  const isHeard = async (text: string): Promise<void> => {
+    const { listener: by } = more;
+    if (by !== undefined) await waitFor('the live text is heard', () => by.live === text);
+  };
   const answer = async (step: number, attempt: number, calls: Parameters<TestLane['answer']>[2]): Promise<void> => {
+    await isHeard(WORDS.join(''));
     await storeAnswer(test.store, {
       ...{ ...lane, turnKey, step, try: attempt, calls },
       answer: { text: WORDS.join(''), finish: 'stop', model: 'm', usage: undefined },
@@ -132,6 +149,7 @@ async function talk(
     await beginStep(test.store, { ...lane, turnKey, step: 0 });
     await say(0, 2, WORDS);
   }
+  await more.beforeEnd?.();
   await answer(0, more.retry === true ? 2 : 1, [bash('make')]);
   const key = { turnKey, step: 0, index: 0 };
   await beginCall(test.store, { ...lane, ...key, boot: { generation: 1, bootId: 'boot-1' } });
@@ -139,6 +157,7 @@ async function talk(
     const deltas = [{ n: at + 1, body: { type: 'output.delta', text } as const }];
     await appendDeltas(test.store, { ...key, try: 1, deltas });
   }
+  await isHeard('one\ntwo\nthree\n');
   const result = { outcome: 'exited', reason: null, result: { exitCode: 0 }, shown: 'one\ntwo\nthree\n' } as const;
   await settleCall(test.store, { ...lane, ...key, try: 1, ...result });
   await beginStep(test.store, { ...lane, turnKey, step: 1 });
@@ -158,11 +177,11 @@ async function newLane(userId: string): Promise<TestLane> {
 describe('a follower', () => {
   it('hears every event and all live text, in order and once', async () => {
     const lane = await newLane('whole');
-    const hearing = followTo('whole', 't2');
-    await waitFor('the follower listens', () => feed.users === 1);
-    await talk(lane, 't1');
-    await talk(lane, 't2', { retry: true });
-    const heard = await hearing;
+    const heard = new Heard();
+    const hearing = followTo('whole', 't2', { heard });
+    await talk(lane, 't1', { listener: heard });
+    await talk(lane, 't2', { retry: true, listener: heard });
+    await hearing;
     expect(heard.faults).toEqual([]);
     expect(heard.resyncs).toBe(0);
     expect(heard.parts).toHaveLength(6);
@@ -180,7 +199,7 @@ describe('a follower', () => {
       return 1 + (seed % 5);
     };
     const turns = Array.from({ length: 30 }, (_, index) => `t${index}`);
-    const hearing = Promise.all(Array.from({ length: 10 }, () => followTo('broken', 't29', pieces)));
+    const hearing = Promise.all(Array.from({ length: 10 }, () => followTo('broken', 't29', { pieces })));
     for (const [index, turnId] of turns.entries()) await talk(lane, turnId, { retry: index % 3 === 0 });
     const all = await hearing;
     expect(breaks).toBeGreaterThan(1_000);
@@ -219,7 +238,7 @@ describe('a follower', () => {
       await removeWaiting(test.store, { userId: 'removed', turnId });
     };
     let removed = 0;
-    const hearing = Promise.all([followTo('removed', 't2'), followTo('removed', 't2', () => 2)]);
+    const hearing = Promise.all([followTo('removed', 't2'), followTo('removed', 't2', { pieces: () => 2 })]);
     await waitFor('the followers listen', () => feed.users === 1);
     await talk(lane, 't1', { after: remove });
     await talk(lane, 't2', { after: remove });
@@ -232,14 +251,19 @@ describe('a follower', () => {
 
   it('that comes when a part’s beginning is lost is told so, and hears the rest and the whole', async () => {
     const lane = await newLane('lost');
-    const late: Promise<Heard>[] = [];
+    const heard = new Heard();
+    let late: Promise<Heard> | undefined;
     const lose = async (): Promise<void> => {
       await test.store.query({ name: 'lose', text: `delete from turn_deltas where user_id = 'lost'` }, []);
-      if (late.length === 0) late.push(followTo('lost', 't1'));
-      await waitFor('the late follower listens', () => feed.users === 1);
+      if (late !== undefined) return;
+      late = followTo('lost', 't1', { heard });
+      await waitFor('the late follower has looked', () => heard.types.includes('turn.started'));
     };
-    await talk(lane, 't1', { after: lose });
-    const heard = await (late[0] as Promise<Heard>);
+    const isToldSo = async (): Promise<void> => {
+      await waitFor('it is told so', () => heard.resyncs > 0);
+    };
+    await talk(lane, 't1', { after: lose, beforeEnd: isToldSo });
+    await late;
     expect(heard.faults).toEqual([]);
     expect(heard.resyncs).toBeGreaterThan(0);
     expect(heard.types.at(-1)).toBe('turn.ended');
