@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Random } from '../plan/random.js';
 import type { Rig } from '../rig.js';
 
-const POLL_MS = 500;
+const POLL_MS = 1_000;
 const PAGE_MAX = 12;
 const RESUMED_EARLIER = 0.1;
 /** Events that a resumed reader asks for once more at most. */
