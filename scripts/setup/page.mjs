@@ -33,6 +33,8 @@ export async function buildPage(folder, entries = ENTRIES) {
     minify: true,
     format: 'esm',
     platform: 'browser',
+    // By the names under which files are found: a package may be a link to where it lies.
+    preserveSymlinks: true,
     target: 'es2022',
     tsconfig: 'web/tsconfig.json',
     metafile: true,

@@ -139,6 +139,8 @@ export const RECONCILE_RUN_MS_MAX = 3_600_000;
 export const FINDINGS_KEPT_MS_MAX = 30 * 24 * 3_600_000;
 export const FINDINGS_KEPT_MAX = 10_000;
 
+/** From the end of the gateway's work until connections are closed that are still open. */
+export const CLOSE_MS_MAX = 5_000;
 /** Body of a request to the gateway: a prompt at its longest, every byte escaped. */
 export const REQUEST_BODY_BYTES_MAX = 512 * 1024;
 /** How long a request may hold for a turn's result. */

@@ -35,7 +35,7 @@ const PLAN = [
   ...['--seed', 'planted', '--turns', '18', '--users', '6', '--count', '32', '--untimed'],
   ...['--faults', 'create-unanswered,guest-runner-killed,guest-shell-killed,frame-duplicated,commit-lost'],
 ];
-const COPIED = ['src', 'test', 'bench', 'scripts', 'migrations', 'dist', 'package.json', 'package-lock.json'];
+const COPIED = ['src', 'web', 'test', 'bench', 'scripts', 'migrations', 'dist', 'package.json', 'package-lock.json'];
 const SETTINGS = ['tsconfig.json', 'tsconfig.build.json', 'tsconfig.scripts.json'];
 /** They wait more than they work. */
 const RUNS_AT_ONCE = 4;
