@@ -7,7 +7,7 @@ import { cancel } from './cancel.js';
 import { delta, fanout } from './delta.js';
 import { firstByte } from './first-byte.js';
 import { history } from './history.js';
-import { firstSse, httpAccept } from './http-accept.js';
+import { firstSse, httpAccept } from './http.js';
 import { describeLoad, describeMachine } from './machine.js';
 import { stopAllRigs } from './rig.js';
 import { sleepers } from './sleepers.js';

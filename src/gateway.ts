@@ -2,7 +2,13 @@
 import { fileURLToPath } from 'node:url';
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig } from './config.js';
-import { STREAM_HEARTBEAT_MS, STREAM_STALL_MS_MAX, STREAMS_MAX, STREAMS_OF_USER_MAX } from './contracts/limits.js';
+import {
+  CLOSE_MS_MAX,
+  STREAM_HEARTBEAT_MS,
+  STREAM_STALL_MS_MAX,
+  STREAMS_MAX,
+  STREAMS_OF_USER_MAX,
+} from './contracts/limits.js';
 import { laneUrls } from './gateway/lane-urls.js';
 import { createGatewayMetrics } from './gateway/metrics.js';
 import { createGateway } from './gateway/server.js';
@@ -48,6 +54,7 @@ async function main(): Promise<void> {
       ...{ max: STREAMS_MAX, ofUserMax: STREAMS_OF_USER_MAX },
       ...{ heartbeatMs: STREAM_HEARTBEAT_MS, stallMs: STREAM_STALL_MS_MAX },
     },
+    closeMs: CLOSE_MS_MAX,
     pageFolder: fileURLToPath(new URL('./web', import.meta.url)),
     laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),
     readiness: async () => {

@@ -28,6 +28,8 @@ export interface GatewayParts {
   /** Requests that are taken in a minute. */
   readonly rates: { readonly keyPerMinute: number; readonly userPerMinute: number };
   readonly streams: StreamBounds;
+  /** From the end of the gateway's work until connections are closed that are still open. */
+  readonly closeMs: number;
   /** Of pages of other sites that may ask. */
   readonly origins: readonly string[];
   /** undefined: the deployment takes no tokens of users. */

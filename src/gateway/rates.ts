@@ -12,23 +12,22 @@ export type CountRequest = (request: FastifyRequest) => Promise<void>;
 
 export async function createRates(app: Gateway, { rates }: Pick<GatewayParts, 'rates'>): Promise<CountRequest> {
   await app.register(rateLimit, { global: false, cache: RATES_MAX });
-  const limit = (max: number, keyGenerator: (request: FastifyRequest) => string) =>
-    app.createRateLimit({ max, timeWindow: MINUTE_MS, keyGenerator });
-  const checks = [
-    limit(rates.keyPerMinute, ({ principal }) =>
-      principal?.kind === 'key' ? principal.keyId : `of ${principal?.userId ?? ''}`,
-    ),
-    limit(rates.userPerMinute, (request) => userNamedBy(request) ?? ''),
-  ];
-  return async (request) => {
-    for (const check of userNamedBy(request) === undefined ? checks.slice(0, 1) : checks) {
+  const limit = (max: number, keyGenerator: (request: FastifyRequest) => string): CountRequest => {
+    const check = app.createRateLimit({ max, timeWindow: MINUTE_MS, keyGenerator });
+    return async (request) => {
       const counted = await check(request);
-      if (!counted.isAllowed && counted.isExceeded) {
-        throw new InnkeeperError('RATE_LIMITED', `More than ${counted.max} requests came within a minute.`, {
-          retryAfterMs: counted.ttl,
-        });
-      }
-    }
+      if (counted.isAllowed || !counted.isExceeded) return;
+      const { ttl: retryAfterMs } = counted;
+      throw new InnkeeperError('RATE_LIMITED', `More than ${max} requests came within a minute.`, { retryAfterMs });
+    };
+  };
+  const ofSender = limit(rates.keyPerMinute, ({ principal }) =>
+    principal?.kind === 'key' ? principal.keyId : `of ${principal?.userId ?? ''}`,
+  );
+  const ofUser = limit(rates.userPerMinute, (request) => userNamedBy(request) ?? '');
+  return async (request) => {
+    await ofSender(request);
+    if (userNamedBy(request) !== undefined) await ofUser(request);
   };
 }
 

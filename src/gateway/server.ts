@@ -13,7 +13,7 @@ import {
 } from 'fastify-type-provider-zod';
 import { v7 as uuidv7 } from 'uuid';
 import { InnkeeperError } from '../contracts/errors.js';
-import { CLOSE_MS_MAX, REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
+import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { addEventRoutes } from './events.js';
 import { addOrigins } from './origins.js';
@@ -21,8 +21,8 @@ import { addPage } from './page.js';
 import type { Gateway, GatewayParts } from './parts.js';
 import { answerProblem, answerUnreadable } from './problem.js';
 import { createRates, type CountRequest } from './rates.js';
-import { addTranscriptRoutes } from './transcript.js';
 import { addRequestSpans } from './request-spans.js';
+import { addTranscriptRoutes } from './transcript.js';
 import { addTurnRoutes } from './turns.js';
 import { addUserRoutes } from './users.js';
 
@@ -36,8 +36,6 @@ declare module 'fastify' {
   }
 }
 
-/** How often connections that have become idle are closed, once the gateway ends. */
-const CLOSE_IDLE_MS = 50;
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 /** An id in a path may be its longest, every byte escaped. */
 const PARAMETER_CHARACTERS_MAX = 512;
@@ -114,7 +112,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   setMaxListeners(0, closing.signal); // One for each request that is held.
   app.addHook('preClose', async () => {
     closing.abort(new Error('the gateway is ending'));
-    closeConnections(app);
+    closeConnectionsAfter(parts.closeMs, app);
   });
   // A connection that stays open after its answer would be waited for.
   app.addHook('onSend', async (_request, reply) => {
@@ -128,15 +126,13 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   return app;
 }
 
-/** A connection that its client keeps for another request is waited for, for as long as it is kept, unless somebody closes it. */
-function closeConnections({ server }: Gateway): void {
-  const idle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_MS);
-  // What is under way is answered at once by then: this is for whoever does not take an answer.
-  const all = setTimeout(() => server.closeAllConnections(), CLOSE_MS_MAX);
-  server.once('close', () => {
-    clearInterval(idle);
-    clearTimeout(all);
-  });
+/**
+ * For whoever does not take an answer, and for connections that clients open in advance: Node counts one on which nothing was asked yet as
+ * busy, and waits for it.
+ */
+function closeConnectionsAfter(ms: number, { server }: Gateway): void {
+  const timer = setTimeout(() => server.closeAllConnections(), ms);
+  server.once('close', () => clearTimeout(timer));
 }
 
 /** Before the body is read. */

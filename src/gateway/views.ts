@@ -1,5 +1,6 @@
 /** What the gateway's routes take and answer, as schemas: the server checks by them, and the OpenAPI document is made of them. */
 import { z } from 'zod';
+import { LANE_PHASES } from '../contracts/lane-state.js';
 import {
   ID_BYTES_MAX,
   IDLE_MS_MAX,
@@ -82,18 +83,7 @@ export const turnsPage = z.object({ items: z.array(turnView), next: orNull(z.str
 
 export const machineView = z
   .object({
-    phase: z.enum([
-      'none',
-      'provisioning',
-      'bootstrapping',
-      'ready',
-      'sleeping',
-      'asleep',
-      'waking',
-      'failed',
-      'destroying',
-      'destroyed',
-    ]),
+    phase: z.enum(LANE_PHASES),
     generation: z.int().describe('0: never had one'),
     machineId: orNull(z.string()),
     missing: z.array(z.string()).describe('Tools that could not be installed'),

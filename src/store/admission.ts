@@ -79,14 +79,17 @@ export function admitTurn(store: Store, turn: AdmitTurnInput): Promise<AdmittedT
   });
 }
 
-const cancel = statement(
-  'cancel_turn',
-  `with target as (
+/** The turn $2 of the user $1 as it was found; where it waits, it is over. */
+const CLOSE_WAITING = `target as (
      select turn_key, state from turns where user_id = $1 and turn_id = $2
    ), closed as (
      update turns set state = 'cancelled', error_code = 'CANCELLED', ended_at = clock_timestamp()
      where turn_key = (select turn_key from target where state = 'queued')
-   ), flagged as (
+   )`;
+
+const cancel = statement(
+  'cancel_turn',
+  `with ${CLOSE_WAITING}, flagged as (
      update turns set cancel_requested_at = clock_timestamp()
      where turn_key = (select turn_key from target where state = 'running') and cancel_requested_at is null
    )
@@ -116,12 +119,7 @@ export function requestCancel(
 
 const removeQueued = statement(
   'remove_queued_turn',
-  `with target as (
-     select turn_key, state from turns where user_id = $1 and turn_id = $2
-   ), closed as (
-     update turns set state = 'cancelled', error_code = 'CANCELLED', ended_at = clock_timestamp()
-     where turn_key = (select turn_key from target where state = 'queued')
-   )
+  `with ${CLOSE_WAITING}
    select turn_key::text, state from target`,
 );
 

@@ -13,8 +13,8 @@ export interface Gateways {
   readonly key: string;
   /** Kills one with -9 and starts it again; the next time another. Answers its address. */
   restartNext(): Promise<string>;
-  /** Asks one after the other. @throws InnkeeperError with the answer's code; STORE_UNAVAILABLE where nobody answered */
-  ask(method: 'POST', path: string, body?: object): Promise<Record<string, unknown>>;
+  /** Asks one replica after the other. @throws InnkeeperError with the answer's code; STORE_UNAVAILABLE where nobody answered */
+  post(path: string, body?: object): Promise<Record<string, unknown>>;
 }
 
 export async function startGateways(of: {
@@ -46,7 +46,7 @@ export async function startGateways(of: {
       replicas[index] = await start(ports[index] ?? 0);
       return urls[index] ?? '';
     },
-    async ask(method, path, body) {
+    async post(path, body) {
       const url = urls[(asked += 1) % REPLICAS] ?? '';
       const headers = {
         authorization: `Bearer ${key}`,
@@ -54,7 +54,7 @@ export async function startGateways(of: {
       };
       try {
         const answer = await fetch(url + path, {
-          method,
+          method: 'POST',
           headers,
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         });

@@ -114,6 +114,7 @@ describe('events', () => {
     const settled = read(`/v1/users/${userId}/events?turn=t1`, { 'last-event-id': '3' });
     await settled.ended;
     expect(settled.seen).toEqual([]);
+    expect((await ask(`/v1/users/${userId}/events?turn=t1`)).headers.get('connection')).toBe('close');
   });
 
   it('from an id that nobody gave out say so; of nobody they are refused', async () => {

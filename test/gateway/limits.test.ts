@@ -2,7 +2,9 @@
  * Goal: nobody takes more of the gateway than they may, pages of other sites take nothing, and its end loses nothing. Method: real
  * connections to gateways with small bounds.
  */
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { GatewayParts } from '../../src/gateway/parts.js';
 import { statement } from '../../src/store/sql.js';
@@ -158,6 +160,18 @@ describe('the end of the gateway', () => {
     await app.close();
     await reader.ended;
     expect(await held).toMatchObject({ status: 202, json: { turnId: 't2', state: 'queued' } });
+    // Kept for another request, the connection would be waited for.
+    expect((await held).headers.get('connection')).toBe('close');
+  });
+
+  // Below the minute that Node itself gives a connection to ask for something.
+  it('waits for no connection on which nothing is asked', { timeout: 20_000 }, async () => {
+    const { app, base } = await start();
+    const socket = connect(Number(new URL(base).port), '127.0.0.1');
+    await once(socket, 'connect');
+    const closed = once(socket, 'close');
+    await app.close();
+    await closed;
   });
 });
 

@@ -51,7 +51,7 @@ export async function submit(context: RunContext, { userId, turn, prompt }: Subm
 
 async function submitOverHttp({ rig }: RunContext, { userId, turn, prompt }: Submission): Promise<{ isNew: boolean }> {
   const { turnId } = turn;
-  const answer = await rig.gateways.ask('POST', `/v1/users/${userId}/turns`, { turnId, prompt });
+  const answer = await rig.gateways.post(`/v1/users/${userId}/turns`, { turnId, prompt });
   return { isNew: answer['isNew'] === true };
 }
 

@@ -75,7 +75,7 @@ async function carryOut(
       if (turn.via === 'signal') return onLane(() => lanes.of(userId).signal('cancelTurn', { turnId }));
       const cancel = (): Promise<unknown> =>
         turn.via === 'http'
-          ? gateways.ask('POST', `/v1/users/${userId}/turns/${turnId}/cancel`)
+          ? gateways.post(`/v1/users/${userId}/turns/${turnId}/cancel`)
           : client.cancelTurn({ userId, turnId });
       return surely(cancel).then(() => true);
     }

@@ -1,12 +1,8 @@
 /** A stack with a gateway in front of it, all of it watched: its metrics served, its spans sent. */
-import { join } from 'node:path';
-import { PROJECT_ROOT } from '../../../src/dev/paths.js';
 import { pickFreePorts } from '../../../src/dev/ports.js';
-import { startProcess } from '../../../src/dev/process.js';
 import { createApiKey } from '../../../src/store/api-keys.js';
 import { createPool } from '../../../src/store/pool.js';
 import { scrape, type Figures } from '../../support/figures.js';
-import { waitFor } from '../../support/wait-for.js';
 import { openStage, type Stage, type StageOptions } from './stage.js';
 
 export interface WatchedStage extends Stage {
@@ -23,7 +19,7 @@ export async function openWatchedStage({ env, ...options }: StageOptions = {}): 
   const stage = await openStage({ ...options, env: { ...env, ...watched } });
   const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test-keys' });
   const { key } = await createApiKey(store, { name: 'watched', scope: 'operator' }).finally(() => store.end());
-  const gateway = await startGateway(stage, { ...env, GATEWAY_METRICS_PORT: gatewayPort });
+  const gateway = await stage.stack.startGateway({ ...env, GATEWAY_METRICS_PORT: gatewayPort });
   const at = (port: string): Promise<Figures> => scrape(`http://127.0.0.1:${port}/metrics`);
   return {
     ...stage,
@@ -40,37 +36,5 @@ export async function openWatchedStage({ env, ...options }: StageOptions = {}): 
     worker: () => at(workerPort),
     gateway: () => at(gatewayPort),
     temporal: () => at(temporalPort),
-    async close() {
-      await gateway.stop();
-      await stage.close();
-    },
   };
-}
-
-async function startGateway(
-  stage: Stage,
-  env: Readonly<Record<string, string>>,
-): Promise<{ readonly url: string; stop(): Promise<unknown> }> {
-  let line: string | undefined;
-  const gateway = await startProcess({
-    label: 'gateway',
-    command: process.execPath,
-    args: [join(PROJECT_ROOT, 'dist', 'gateway.js')],
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      TEMPORAL_ADDRESS: stage.temporalAddress,
-      TEMPORAL_TASK_QUEUE: stage.stack.taskQueue,
-      DATABASE_URL: stage.databaseUrl,
-      GATEWAY_PORT: '0',
-      ...env,
-    },
-    logFile: join(stage.stack.dataDir, 'gateway.log'),
-    onLine: (text) => (line ??= text),
-  });
-  await waitFor('the gateway listens', () => {
-    if (gateway.hasExited()) throw new Error(`the gateway ended:\n${gateway.logTail()}`);
-    return line !== undefined;
-  });
-  const { gatewayUrl } = JSON.parse(line ?? '') as { gatewayUrl: string };
-  return { url: gatewayUrl, stop: () => gateway.stop() };
 }
