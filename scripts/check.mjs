@@ -40,7 +40,7 @@ runScript(async () => {
     }
   }
   if (values.json !== undefined) {
-    writeFileSync(values.json, JSON.stringify({ passed: checks.length - failed.length, failed: failed.length }));
+    writeFileSync(values.json, JSON.stringify({ passed: checks.length - failed.length, broken: failed }));
   }
   process.exitCode = failed.length === 0 ? 0 : 1;
 });
