@@ -121,7 +121,7 @@ function withCall(
 function toCall(call: Pick<TalkCall, 'index' | 'cmdId' | 'tool' | 'title'>): TalkCall {
   const { index, cmdId, tool, title } = call;
   const nothing = { outcome: null, exitCode: null, output: '', outputBytes: null, startedAt: null, endedAt: null };
-  return { index, cmdId, tool, title, ...nothing, live: [] };
+  return { index, cmdId, tool, title, ...nothing, live: [], isWatched: true };
 }
 
 function toReplacement(event: DurableEvent & { readonly type: 'machine.replaced' }): string {

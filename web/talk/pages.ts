@@ -64,7 +64,7 @@ function toEntry({ seq, turnId, step, kind, text, at, calls }: Entry): TalkEntry
 }
 
 function toCall(call: Call): TalkCall {
-  return { ...call, live: [] };
+  return { ...call, live: [], isWatched: call.outcome === null };
 }
 
 function keyOf({ seq, turnId, step, kind }: Pick<Entry, 'seq' | 'turnId' | 'step' | 'kind'>): string {

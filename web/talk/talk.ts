@@ -8,6 +8,8 @@ export type LiveText = readonly string[];
 export interface TalkCall extends Call {
   /** What came live of its output, colours included; empty: nothing did. */
   readonly live: LiveText;
+  /** It had not ended when the page came to know of it, however fast it was since. */
+  readonly isWatched: boolean;
 }
 
 export interface TalkEntry {

@@ -22,8 +22,8 @@ export const CallCard = pure<CallCardProps>(
 
 function Card({ call, isTurnOver }: CallCardProps) {
   const isOpenCall = call.outcome === null && !isTurnOver;
-  // What is watched while it runs stays open; what was over when the page came is folded.
-  const isOpen = useSignal(isOpenCall);
+  // What is watched stays open; what was over when the page came is folded.
+  const isOpen = useSignal(call.isWatched && (isOpenCall || call.outcome !== null));
   const title = plainText(call.title);
   const output = outputOf(call);
   return (

@@ -29,8 +29,8 @@ function seen(talk: Talk, frames: readonly Frame[]): unknown {
   return {
     entries: told.entries.map(({ kind, turnId, step, text, at, calls }) => ({
       ...{ kind, turnId, step, at, text: kind === 'note' ? null : text },
-      // Live text of what is over has served.
-      calls: calls.map(({ live, ...call }) => ({
+      // Live text of what is over has served; who came when is no part of what there is.
+      calls: calls.map(({ live, isWatched: _isWatched, ...call }) => ({
         ...call,
         live: isRunning(turnId) && call.outcome === null ? joinLive(live) : '',
       })),

@@ -65,6 +65,31 @@ describe('live text', () => {
     expect(apply(ended, printed('late'))).toEqual(ended);
   });
 
+  it('of a call is watched where its end came later than the page, and not where it came with it', () => {
+    const nothing = { exitCode: null, output: '', outputBytes: null, startedAt: null, endedAt: null };
+    const pageOf = (outcome: string | null): Talk =>
+      fromPage({
+        ...{ next: null, events: '3' },
+        items: [
+          {
+            ...{
+              seq: 1,
+              turnId: 't1',
+              turnState: 'running',
+              errorCode: null,
+              step: 0,
+              kind: 'assistant',
+              text: '',
+              at,
+            },
+            calls: [{ ...CALL, ...nothing, outcome }],
+          },
+        ],
+      });
+    const isWatched = (talk: Talk): boolean | undefined => talk.entries.at(-1)?.calls[0]?.isWatched;
+    expect([fold(...begun, answered(3)), pageOf(null), pageOf('exited')].map(isWatched)).toEqual([true, true, false]);
+  });
+
   it('of a turn that is over changes nothing', () => {
     const over = fold(...begun, said('a'), {
       seq: 3,

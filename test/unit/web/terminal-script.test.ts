@@ -11,7 +11,7 @@ import { runs } from '../../support/properties.js';
 
 const RUNNING: TalkCall = {
   ...{ index: 0, cmdId: 'c1', tool: 'bash', title: 'ls', outcome: null, exitCode: null, output: '', outputBytes: null },
-  ...{ startedAt: '2026-01-01T00:00:00Z', endedAt: null, live: [] },
+  ...{ startedAt: '2026-01-01T00:00:00Z', endedAt: null, live: [], isWatched: true },
 };
 const ENDED: Partial<TalkCall> = { outcome: 'exited', exitCode: 0, output: 'a', outputBytes: 1 };
 const HEAD = '\u001b[1;32m$\u001b[0m ls\n';
