@@ -77,7 +77,7 @@ export default defineConfig({
       {
         test: {
           name: 'stacks',
-          include: ['test/{e2e,chaos,examples,web}/**/*.test.ts'],
+          include: ['test/{e2e,chaos,examples,clients,web}/**/*.test.ts'],
           testTimeout: 3 * SERVER_TEST_MS,
           hookTimeout: 3 * SERVER_TEST_MS,
           maxWorkers: 3,

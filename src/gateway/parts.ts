@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { InnkeeperClient } from '../client.js';
 import type { Prices } from '../store/cost.js';
 import type { Store } from '../store/pool.js';
+import type { EventStreams } from './event-streams.js';
 import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
 
@@ -43,9 +44,10 @@ export interface GatewayParts {
   readonly log: FastifyBaseLogger;
 }
 
-/** The same, and for the routes: aborts once the gateway ends, so that nobody is waited for. */
+/** The same, and what there is one of for all routes; `closing` aborts once the gateway ends, so that nobody is waited for. */
 export interface RouteParts extends GatewayParts {
   readonly closing: AbortSignal;
+  readonly eventStreams: EventStreams;
 }
 
 export type Gateway = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;

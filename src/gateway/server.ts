@@ -15,6 +15,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { InnkeeperError } from '../contracts/errors.js';
 import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
+import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
 import { addOrigins } from './origins.js';
 import { addPage } from './page.js';
@@ -118,7 +119,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   app.addHook('onSend', async (_request, reply) => {
     if (closing.signal.aborted) void reply.header('connection', 'close');
   });
-  const routeParts = { ...parts, closing: closing.signal };
+  const eventStreams = createEventStreams({ ...parts, closing: closing.signal, bounds: parts.streams });
+  const routeParts = { ...parts, closing: closing.signal, eventStreams };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
   addTranscriptRoutes(app, parts);
