@@ -1,28 +1,28 @@
-/** A client that leaves cancels nothing, unless it asks for that. */
+/** A disconnect is no cancel. A request may say that it is: for senders whose stop button only breaks the connection off. */
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { InnkeeperClient, TurnRef } from '../client.js';
 
-const HEADER = 'x-innkeeper-cancel-on-disconnect';
+export const CANCEL_HEADER = 'x-innkeeper-cancel-on-disconnect';
 
-/** For the headers of a route. */
-export const cancelOnDisconnectHeader = {
-  [HEADER]: z
+export const cancelHeaders = z.object({
+  [CANCEL_HEADER]: z
     .enum(['true', 'false'])
     .optional()
-    .describe('true: the turn is cancelled where the client leaves before its end'),
-};
+    .describe('`true`: the turn is cancelled where this request is broken off; by itself a disconnect cancels nothing'),
+});
 
-/** Once the client has left. What goes wrong is logged: there is nobody to tell. */
-export async function cancelWhereAsked(
+/** To be called once a request is broken off before its turn was over. Never rejects. */
+export async function cancelOnDisconnect(
+  client: Pick<InnkeeperClient, 'cancelTurn'>,
   request: FastifyRequest,
-  { userId, turnId }: TurnRef,
-  client: InnkeeperClient,
+  turn: TurnRef,
 ): Promise<void> {
-  if (request.headers[HEADER] !== 'true') return;
+  if (request.headers[CANCEL_HEADER] !== 'true') return;
   try {
-    await client.cancelTurn({ userId, turnId });
+    await client.cancelTurn(turn);
   } catch (error) {
-    request.log.warn({ err: error }, 'a turn whose client left was not cancelled');
+    // Nobody is there to be told: the turn goes on to its end.
+    request.log.warn({ err: error }, 'a turn was not cancelled');
   }
 }

@@ -5,7 +5,7 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { FEED_PAGE_EVENTS } from '../contracts/limits.js';
 import { readEvents } from '../store/events.js';
 import type { Queryable } from '../store/sql.js';
-import { cancelWhereAsked } from './cancel-on-disconnect.js';
+import { cancelOnDisconnect } from './cancel-on-disconnect.js';
 import type { Projection } from './event-streams.js';
 import type { RouteParts } from './parts.js';
 import { turnIdOf } from './request-turns.js';
@@ -36,15 +36,16 @@ export function createChatTurns(
 
     async result(request, reply, { userId, turnId }) {
       const left = new AbortController();
-      const onClose = (): void => left.abort(new Error('the client left'));
-      if (reply.raw.destroyed) onClose();
-      else reply.raw.once('close', onClose);
+      const leave = (): void => left.abort(new Error('the client left'));
+      reply.raw.once('close', leave);
+      // While its turn was being submitted.
+      if (reply.raw.destroyed) leave();
       const signal = AbortSignal.any([left.signal, closing]);
       try {
         return await client.turnResult({ userId, turnId, timeoutMs: holds.answerMs, signal });
       } catch (error) {
         if (left.signal.aborted) {
-          await cancelWhereAsked(request, { userId, turnId }, client);
+          await cancelOnDisconnect(client, request, { userId, turnId });
           reply.hijack();
           return undefined;
         }
@@ -53,7 +54,7 @@ export function createChatTurns(
           'The turn goes on: send the same request again, with the same idempotency-key if it had one, to join it.';
         throw new InnkeeperError('RESULT_TIMEOUT', message, { cause: error });
       } finally {
-        reply.raw.off('close', onClose);
+        reply.raw.off('close', leave);
       }
     },
 
@@ -64,7 +65,7 @@ export function createChatTurns(
         after: { beginningOf: turnId },
         projection,
       });
-      if (reason === 'gone') await cancelWhereAsked(request, { userId, turnId }, client);
+      if (reason === 'gone') await cancelOnDisconnect(client, request, { userId, turnId });
     },
   };
 }

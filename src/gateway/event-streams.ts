@@ -8,7 +8,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FeedItem, FollowFrom, InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { GatewayMetrics, StreamEnd } from './metrics.js';
-import type { StreamBounds } from './parts.js';
+
+export interface StreamBounds {
+  /** That this process keeps open, and those of one user among them. */
+  readonly max: number;
+  readonly ofUserMax: number;
+  readonly heartbeatMs: number;
+  /** A reader that takes nothing for so long is disconnected. */
+  readonly stallMs: number;
+}
 
 /** Makes the text of a stream from the event log; one for each stream. */
 export interface Projection {
@@ -32,7 +40,7 @@ export interface FollowFor {
 
 export interface EventStreams {
   /**
-   * Answers a request by a stream, and returns when that has ended, with the reason.
+   * Answers a request by a stream, and returns when that has ended, and why.
    * @throws InnkeeperError STREAMS_EXCEEDED, while an error is still an answer
    */
   serve(request: FastifyRequest, reply: FastifyReply, follow: FollowFor): Promise<StreamEnd>;
@@ -63,10 +71,10 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
   /** Answers why it ended. */
   async function stream(raw: ServerResponse, { projection, ...follow }: FollowFor): Promise<StreamEnd> {
     const gone = new AbortController();
-    const onClose = (): void => gone.abort(new Error('the reader is gone'));
-    if (raw.destroyed)
-      onClose(); // While the request was being settled.
-    else raw.once('close', onClose);
+    const leave = (): void => gone.abort(new Error('the reader is gone'));
+    raw.once('close', leave);
+    // While its turn was being submitted.
+    if (raw.destroyed) leave();
     const signal = AbortSignal.any([gone.signal, closing]);
     const heartbeat = setInterval(() => raw.writableNeedDrain || raw.write(COMMENT), bounds.heartbeatMs);
     try {
@@ -104,11 +112,11 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
       let reason: StreamEnd = 'failed';
       try {
         reason = await stream(begin(reply), follow);
-        return reason;
       } finally {
         release();
         noteEnd?.(reason);
       }
+      return reason;
     },
     serveEnd: (reply, text) => void begin(reply).end(text),
   };

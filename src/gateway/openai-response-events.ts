@@ -52,9 +52,8 @@ export function toResponseEvents({ turn, shown, startingAfter = -1, read }: Resp
     const { text } = said;
     const done = event('response.output_text.done', { ...place, text, logprobs: [] });
     const partDone = event('response.content_part.done', { ...place, part: toPart(text) });
-    return (
-      done + partDone + event('response.output_item.done', { output_index: 0, item: toMessage(turn, text, status) })
-    );
+    const item = toMessage(turn, text, status);
+    return done + partDone + event('response.output_item.done', { output_index: 0, item });
   }
 
   function sayMore(item: FeedItem): string {
@@ -66,19 +65,18 @@ export function toResponseEvents({ turn, shown, startingAfter = -1, read }: Resp
     if (isAnew) tries += 1;
     const delta = isAnew ? text : text.slice(Math.max(0, startingAfter + 1 - next()));
     characters = said.length;
-    return (
-      opening + (delta === '' ? '' : write('response.output_text.delta', next() - 1, { ...place, delta, logprobs: [] }))
-    );
+    if (delta === '') return opening;
+    return opening + write('response.output_text.delta', next() - 1, { ...place, delta, logprobs: [] });
   }
 
   async function end(): Promise<string> {
     const ended: ResponseTurn = { ...turn, ...(await read()) };
     const isCompleted = ended.state === 'completed';
-    const message = isCompleted || isOpen ? openMessage() + closeMessage(isCompleted ? 'completed' : 'incomplete') : '';
+    const opening = isCompleted ? openMessage() : '';
+    const closing = isOpen ? closeMessage(isCompleted ? 'completed' : 'incomplete') : '';
     // There is no event of its own for a cancel: the response says it.
-    return (
-      message + event(isCompleted ? 'response.completed' : 'response.failed', { response: toResponse(ended, said) })
-    );
+    const type = isCompleted ? 'response.completed' : 'response.failed';
+    return opening + closing + event(type, { response: toResponse(ended, said) });
   }
 
   /** The error twice: as the API has it, and where its clients look for one that ends a stream. */

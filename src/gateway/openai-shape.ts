@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { TurnView } from '../client.js';
 import { ERROR_TABLE, InnkeeperError } from '../contracts/errors.js';
 import { CONVERSATION_BODY_BYTES_MAX } from '../contracts/limits.js';
-import { cancelOnDisconnectHeader } from './cancel-on-disconnect.js';
+import { cancelHeaders } from './cancel-on-disconnect.js';
 import { toInnkeeperError } from './problem.js';
 import { describe } from './routes.js';
 import { COMMANDS_SHOWN } from './turn-text.js';
@@ -47,7 +47,7 @@ export const createHeaders = z.object({
   'idempotency-key': z.string().optional().describe('Your id of the message, which the turn takes as its own'),
   ...userHeader,
   ...commandsHeader,
-  ...cancelOnDisconnectHeader,
+  ...cancelHeaders.shape,
   'x-stainless-retry-count': z.string().optional().describe("Above 0: the client's own retry"),
 });
 

@@ -2,6 +2,7 @@
 import cors from '@fastify/cors';
 import type { FastifyRequest } from 'fastify';
 import { InnkeeperError } from '../contracts/errors.js';
+import { CANCEL_HEADER } from './cancel-on-disconnect.js';
 import type { Gateway } from './parts.js';
 
 const PREFLIGHT_SECONDS = 600;
@@ -33,7 +34,7 @@ export async function addOrigins(app: Gateway, origins: readonly string[]): Prom
     methods: ['GET', 'POST', 'PUT', 'DELETE'],
     allowedHeaders: [
       ...['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
-      ...['x-innkeeper-user', 'x-innkeeper-commands', 'x-innkeeper-cancel-on-disconnect'],
+      ...['x-innkeeper-user', 'x-innkeeper-commands', CANCEL_HEADER],
       ...OPENAI_CLIENT_HEADERS,
     ],
     exposedHeaders: ['content-range', 'location', 'retry-after', 'x-output-bytes', 'x-request-id', 'x-should-retry'],

@@ -79,11 +79,13 @@ describe('a request', () => {
       expect((refused.json['error'] as { message: string }).message).toMatch(/same request again/);
       const [turn, ...more] = await listTurns(short.test.store, { userId: 'oai-long', limit: 9 });
       expect([turn?.state, more]).toEqual(['queued', []]);
-      // As it is then, where the turn does not end within the bound.
-      const id = openAiId('resp', { userId: 'oai-long', turnId: turn?.turnId ?? '' });
-      expect(await post(`${RESPONSES}/${id}/cancel`, undefined, {}, short)).toMatchObject({
-        ...{ status: 200, json: { status: 'cancelled', error: { code: 'CANCELLED' } } },
+      const ref = { userId: 'oai-long', turnId: turn?.turnId ?? '' };
+      await openLane(short.test.store, ref.userId).open();
+      // Nobody ends it: a cancel answers what it is by then.
+      expect(await post(`${RESPONSES}/${openAiId('resp', ref)}/cancel`, undefined, {}, short)).toMatchObject({
+        ...{ status: 200, json: { status: 'in_progress', error: null } },
       });
+      expect(await getTurn(short.test.store, ref)).toMatchObject({ state: 'running', isCancelRequested: true });
     } finally {
       await short.close();
     }
