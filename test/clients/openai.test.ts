@@ -185,6 +185,26 @@ describe('trouble', () => {
     expect((await one('oai-refused-too')).state).toBe('failed');
   });
 
+  it(
+    'of the model in mid-answer leaves the whole answer, and says where another was cut off',
+    { timeout: TURN_MS },
+    async () => {
+      const user = 'oai-reset';
+      const runner = clientAt().responses.stream(
+        asking(user, '!model pace 100\n$ echo hi\n!model reset'),
+        shown('none'),
+      );
+      let said = '';
+      runner.on('response.output_text.delta', ({ delta }) => void (said += delta));
+      const { output } = await runner.finalResponse();
+      const { answer } = await one(user);
+      expect(output).toMatchObject([{ content: [{ text: answer }] }]);
+      const [, cut = '', whole = said] = /^([^]*)\n\n\[.*begins anew.*\]\n\n([^]*)$/.exec(said) ?? [];
+      expect(whole).toBe(answer);
+      expect('This answer is cut off by a broken connection').toContain(cut);
+    },
+  );
+
   it('of a wrong key or a user that is not named is told before there is a turn', async () => {
     const wrong = clientAt(url, { apiKey: 'ik_none' });
     const refused = wrong.chat.completions.create(saying('oai-nobody', 'hello'));
