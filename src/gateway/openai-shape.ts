@@ -152,13 +152,14 @@ export function toTurnError({ state, errorCode }: Pick<TurnView, 'state' | 'erro
 
 /** For a stream whose turn goes on without it. */
 export const BROKEN = toOpenAiError(
-  new InnkeeperError('GATEWAY_UNAVAILABLE', 'The stream ends before the turn: send the same request again to join it.'),
+  new InnkeeperError('RESULT_TIMEOUT', 'The stream ends before the turn: send the same request again to join it.'),
 );
 
 async function answerOpenAiError(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const known = toInnkeeperError(error);
   const { httpStatus: status, kind } = ERROR_TABLE[known.code];
   if (status >= 500) request.log.warn({ code: known.code, err: known.cause ?? known }, 'request failed');
+  if (status === 401) void reply.header('www-authenticate', 'Bearer');
   if (known.retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1_000)));
   // OpenAI's clients repeat 409 and 5xx unless they are told; what would say the same again is not worth their time.
   const isWorthIt = kind === 'transient' || status === 429;

@@ -267,6 +267,7 @@ describe('the user', () => {
         ...{ status: 401, json: { error: { code: 'UNAUTHENTICATED', type: 'authentication_error' } } },
       });
       expect(refused.headers.get('x-should-retry')).toBe('false');
+      expect(refused.headers.get('www-authenticate')).toBe('Bearer');
     }
   });
 });
@@ -349,7 +350,7 @@ describe('the end of the gateway', () => {
       await ending.app.close();
       expect(await held).toMatchObject({ status: 504, json: { error: { code: 'RESULT_TIMEOUT' } } });
       await Promise.all(streams.map(({ ended }) => ended));
-      for (const { heard } of streams) expect(heard()).toContain('"code":"GATEWAY_UNAVAILABLE"');
+      for (const { heard } of streams) expect(heard()).toContain('"code":"RESULT_TIMEOUT"');
       const { turnId } = await open('oai-ending');
       const turn = await getTurn(ending.test.store, { userId: 'oai-ending', turnId });
       expect(turn).toMatchObject({ state: 'queued', isCancelRequested: false });
