@@ -9,6 +9,7 @@ import { firstByte } from './first-byte.js';
 import { history } from './history.js';
 import { firstSse, httpAccept } from './http.js';
 import { describeLoad, describeMachine } from './machine.js';
+import { projection } from './projection.js';
 import { stopAllRigs } from './rig.js';
 import { sleepers } from './sleepers.js';
 import { throughput } from './throughput.js';
@@ -27,6 +28,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   firstSse,
   delta,
   fanout,
+  projection,
 ];
 const USAGE = `Usage: npm run bench [-- --json FILE] [--only NAME] [--scale N] [--profile DIR]
   --json FILE   writes { "name": { "metric": number } }

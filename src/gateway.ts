@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig } from './config.js';
 import {
+  ANSWER_HOLD_MS_MAX,
+  CANCEL_HOLD_MS_MAX,
   CLOSE_MS_MAX,
   STREAM_HEARTBEAT_MS,
   STREAM_STALL_MS_MAX,
@@ -54,6 +56,7 @@ async function main(): Promise<void> {
       ...{ max: STREAMS_MAX, ofUserMax: STREAMS_OF_USER_MAX },
       ...{ heartbeatMs: STREAM_HEARTBEAT_MS, stallMs: STREAM_STALL_MS_MAX },
     },
+    holds: { answerMs: ANSWER_HOLD_MS_MAX, cancelMs: CANCEL_HOLD_MS_MAX },
     closeMs: CLOSE_MS_MAX,
     pageFolder: fileURLToPath(new URL('./web', import.meta.url)),
     laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),

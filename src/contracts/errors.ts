@@ -91,8 +91,22 @@ const table = {
     httpStatus: 403,
     advice: 'Use a key of the scope that the route asks for; a token of a user reaches that user only.',
   },
+  USER_MISSING: {
+    kind: 'rejected',
+    httpStatus: 400,
+    advice: 'Name the user whose machine it is: the field "user" of the body, or the header x-innkeeper-user.',
+  },
+  MODEL_UNKNOWN: {
+    kind: 'rejected',
+    httpStatus: 404,
+    advice: 'Ask for the model "innkeeper": GET /v1/models lists what there is.',
+  },
   ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
-  BODY_TOO_LARGE: { kind: 'rejected', httpStatus: 413, advice: 'Send a body of at most 512 KiB.' },
+  BODY_TOO_LARGE: {
+    kind: 'rejected',
+    httpStatus: 413,
+    advice: 'Send a body of at most 512 KiB; of 4 MiB where it carries a conversation.',
+  },
   MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
   STREAMS_EXCEEDED: {
     kind: 'rejected',

@@ -48,6 +48,11 @@ export function parseTurnId(id: unknown): string {
   return id as string;
 }
 
+/** Turn id of a request that brought none: `digest` names the request, `n` counts from 0 the turns that it made one after the other. */
+export function requestTurnId({ digest, n }: { digest: string; n: number | '' }): string {
+  return `req-${digest}.${n}`;
+}
+
 /** Workflow id of a user's lane. `part` is the user id, or its keyed hash where the deployment hides user ids. */
 export function laneWorkflowId(part: string): string {
   return LANE_PREFIX + encodeURIComponent(part);

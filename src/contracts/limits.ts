@@ -143,8 +143,16 @@ export const FINDINGS_KEPT_MAX = 10_000;
 export const CLOSE_MS_MAX = 5_000;
 /** Body of a request to the gateway: a prompt at its longest, every byte escaped. */
 export const REQUEST_BODY_BYTES_MAX = 512 * 1024;
+/** The same where the body carries a client's whole conversation, pictures of earlier messages included. */
+export const CONVERSATION_BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** How long a request may hold for a turn's result. */
 export const RESULT_HOLD_SECONDS_MAX = 60;
+/** How long a client of a chat protocol is held for its whole answer: Node's own fetch gives up after 300 s without an answer's head. */
+export const ANSWER_HOLD_MS_MAX = 280_000;
+/** How long a cancel over a chat protocol is held until the turn is over. */
+export const CANCEL_HOLD_MS_MAX = 10_000;
+/** A client's own retry finds the turn of the same request again that ended so long ago at most. */
+export const RETRY_JOINS_MS_MAX = 10 * 60_000;
 /** Items of one page. */
 export const PAGE_ITEMS_DEFAULT = 50;
 export const PAGE_ITEMS_MAX = 200;

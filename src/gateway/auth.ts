@@ -1,6 +1,7 @@
 /** Who asks, and what they may reach. */
 import type { FastifyRequest } from 'fastify';
 import { InnkeeperError } from '../contracts/errors.js';
+import { parseUserId } from '../contracts/ids.js';
 import { findApiKey, type KeyScope } from '../store/api-keys.js';
 import type { Queryable } from '../store/sql.js';
 import type { UserTokens } from './user-tokens.js';
@@ -10,8 +11,11 @@ export type Principal =
   /** Reaches this user only. */
   | { readonly kind: 'user'; readonly userId: string };
 
-/** `user`: keys, and the user whom the path names; `operator`: keys of that scope. */
-export type Access = 'user' | 'operator';
+/**
+ * `user`: keys, and the user whom the path names; `named`: keys, and the user whom the request names elsewhere, which the route asks
+ * for by `nameUser`; `operator`: keys of that scope.
+ */
+export type Access = 'user' | 'named' | 'operator';
 
 const BEARER = /^Bearer ([\x21-\x7e]{1,8192})$/i;
 
@@ -34,6 +38,7 @@ export async function authenticate(
 
 /** Says the same whether or not what is asked for exists. @throws InnkeeperError FORBIDDEN */
 export function authorize(principal: Principal, access: Access, userId: string | undefined): void {
+  if (access === 'named') return;
   if (access === 'operator') {
     if (principal.kind === 'key' && principal.scope === 'operator') return;
     throw new InnkeeperError('FORBIDDEN', 'This route is for keys of the scope operator.');
@@ -41,4 +46,18 @@ export function authorize(principal: Principal, access: Access, userId: string |
   if (principal.kind === 'user' && principal.userId !== userId) {
     throw new InnkeeperError('FORBIDDEN', 'A token of a user reaches that user only.');
   }
+}
+
+/**
+ * The user whom a request is about that no path names. A token names its own.
+ * @param names what the request says at its several places @throws InnkeeperError USER_MISSING, INVALID_INPUT, INVALID_USER_ID, FORBIDDEN
+ */
+export function userNamed(principal: Principal, names: readonly (string | null | undefined)[]): string {
+  const said = new Set(names.filter((name) => name !== undefined && name !== null));
+  if (said.size > 1) throw new InnkeeperError('INVALID_INPUT', 'The request names two users.');
+  const [name = principal.kind === 'user' ? principal.userId : undefined] = said;
+  if (name === undefined) throw new InnkeeperError('USER_MISSING', 'The request does not say which user it is for.');
+  const userId = parseUserId(name);
+  authorize(principal, 'user', userId);
+  return userId;
 }

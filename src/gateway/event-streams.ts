@@ -8,16 +8,26 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FeedItem, FollowFrom, InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { GatewayMetrics, StreamEnd } from './metrics.js';
-import type { StreamBounds } from './parts.js';
+
+export interface StreamBounds {
+  /** That this process keeps open, and those of one user among them. */
+  readonly max: number;
+  readonly ofUserMax: number;
+  readonly heartbeatMs: number;
+  /** A reader that takes nothing for so long is disconnected. */
+  readonly stallMs: number;
+}
 
 /** Makes the text of a stream from the event log; one for each stream. */
 export interface Projection {
   /** Before the first item. */
   readonly opening?: string;
-  /** Whole server-sent events; empty: it says nothing of this item. */
-  textOf(item: FeedItem): string;
+  /** Whole server-sent events; empty: it says nothing of this item. A promise where it has to ask the record. */
+  textOf(item: FeedItem): string | Promise<string>;
   /** Instead of anything else where the position that was asked for is none of this user's log. */
   readonly resync: string;
+  /** Last words where the gateway ends before the turn, for readers who would take the end of the stream for the turn's. */
+  readonly broken?: string;
 }
 
 export interface FollowFor {
@@ -30,10 +40,10 @@ export interface FollowFor {
 
 export interface EventStreams {
   /**
-   * Answers a request by a stream, and returns when that has ended.
+   * Answers a request by a stream, and returns when that has ended, and why.
    * @throws InnkeeperError STREAMS_EXCEEDED, while an error is still an answer
    */
-  serve(request: FastifyRequest, reply: FastifyReply, follow: FollowFor): Promise<void>;
+  serve(request: FastifyRequest, reply: FastifyReply, follow: FollowFor): Promise<StreamEnd>;
   /** The same for a stream about which there is nothing more to say. */
   serveEnd(reply: FastifyReply, text: string): void;
 }
@@ -61,13 +71,16 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
   /** Answers why it ended. */
   async function stream(raw: ServerResponse, { projection, ...follow }: FollowFor): Promise<StreamEnd> {
     const gone = new AbortController();
-    raw.once('close', () => gone.abort(new Error('the reader is gone')));
+    const leave = (): void => gone.abort(new Error('the reader is gone'));
+    raw.once('close', leave);
+    // While its turn was being submitted.
+    if (raw.destroyed) leave();
     const signal = AbortSignal.any([gone.signal, closing]);
     const heartbeat = setInterval(() => raw.writableNeedDrain || raw.write(COMMENT), bounds.heartbeatMs);
     try {
       raw.write(projection.opening ?? COMMENT);
       for await (const item of client.followEvents({ ...follow, signal })) {
-        const text = projection.textOf(item);
+        const text = await projection.textOf(item);
         // Pulled one by one: nothing is collected for a reader that is slow.
         if (text !== '' && !raw.write(text))
           await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(bounds.stallMs)]) });
@@ -77,7 +90,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
       return 'done';
     } catch (error) {
       if (signal.aborted) {
-        raw.end();
+        raw.end(closing.aborted ? (projection.broken ?? '') : '');
         return closing.aborted ? 'closing' : 'gone';
       }
       if (InnkeeperError.is(error) && error.code === 'INVALID_INPUT') {
@@ -103,6 +116,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
         release();
         noteEnd?.(reason);
       }
+      return reason;
     },
     serveEnd: (reply, text) => void begin(reply).end(text),
   };

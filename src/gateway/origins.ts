@@ -2,9 +2,23 @@
 import cors from '@fastify/cors';
 import type { FastifyRequest } from 'fastify';
 import { InnkeeperError } from '../contracts/errors.js';
+import { CANCEL_HEADER } from './cancel-on-disconnect.js';
 import type { Gateway } from './parts.js';
 
 const PREFLIGHT_SECONDS = 600;
+/** What OpenAI's client says of itself with every request. */
+const OPENAI_CLIENT_HEADERS = [
+  'arch',
+  'helper-method',
+  'lang',
+  'os',
+  'package-version',
+  'poll-helper',
+  'retry-count',
+  'runtime',
+  'runtime-version',
+  'timeout',
+].map((name) => `x-stainless-${name}`);
 
 /** To be called before any route is added. */
 export async function addOrigins(app: Gateway, origins: readonly string[]): Promise<void> {
@@ -18,8 +32,12 @@ export async function addOrigins(app: Gateway, origins: readonly string[]): Prom
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'POST', 'PUT', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
-    exposedHeaders: ['content-range', 'location', 'retry-after', 'x-output-bytes'],
+    allowedHeaders: [
+      ...['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
+      ...['x-innkeeper-user', 'x-innkeeper-commands', CANCEL_HEADER],
+      ...OPENAI_CLIENT_HEADERS,
+    ],
+    exposedHeaders: ['content-range', 'location', 'retry-after', 'x-output-bytes', 'x-request-id', 'x-should-retry'],
     maxAge: PREFLIGHT_SECONDS,
   });
 }

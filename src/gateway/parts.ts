@@ -1,22 +1,13 @@
 /** What the gateway is made of, and what its routes are given. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { InnkeeperClient } from '../client.js';
 import type { Prices } from '../store/cost.js';
 import type { Store } from '../store/pool.js';
-import type { EventStreams } from './event-streams.js';
+import type { EventStreams, StreamBounds } from './event-streams.js';
 import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
-
-export interface StreamBounds {
-  /** That this process keeps open, and those of one user among them. */
-  readonly max: number;
-  readonly ofUserMax: number;
-  readonly heartbeatMs: number;
-  /** A reader that takes nothing for so long is disconnected. */
-  readonly stallMs: number;
-}
 
 export interface GatewayParts {
   readonly client: InnkeeperClient;
@@ -29,6 +20,8 @@ export interface GatewayParts {
   /** Requests that are taken in a minute. */
   readonly rates: { readonly keyPerMinute: number; readonly userPerMinute: number };
   readonly streams: StreamBounds;
+  /** How long clients of chat protocols are held: for a whole answer, and for the end that a cancel brings. */
+  readonly holds: { readonly answerMs: number; readonly cancelMs: number };
   /** From the end of the gateway's work until connections are closed that are still open. */
   readonly closeMs: number;
   /** Of pages of other sites that may ask. */
@@ -48,6 +41,11 @@ export interface GatewayParts {
 export interface RouteParts extends GatewayParts {
   readonly closing: AbortSignal;
   readonly eventStreams: EventStreams;
+  /**
+   * Settles who a request is about that no path names, and counts it for that user.
+   * @param names what it says at its several places @throws InnkeeperError as `userNamed`; RATE_LIMITED
+   */
+  readonly nameUser: (request: FastifyRequest, names: readonly (string | null | undefined)[]) => Promise<string>;
 }
 
 export type Gateway = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;

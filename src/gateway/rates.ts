@@ -1,4 +1,4 @@
-/** How often one may ask: counted in this process by key (or the token's user), and by the user whom the path names. */
+/** How often one may ask: counted in this process by key (or the token's user), and by the user whom the request is about. */
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyRequest } from 'fastify';
 import { InnkeeperError } from '../contracts/errors.js';
@@ -7,12 +7,19 @@ import type { Gateway, GatewayParts } from './parts.js';
 
 const MINUTE_MS = 60_000;
 
-/** Counts a request that is authenticated. @throws InnkeeperError RATE_LIMITED */
-export type CountRequest = (request: FastifyRequest) => Promise<void>;
+type Count = (request: FastifyRequest) => Promise<void>;
 
-export async function createRates(app: Gateway, { rates }: Pick<GatewayParts, 'rates'>): Promise<CountRequest> {
+/** Both count a request that is authenticated. @throws InnkeeperError RATE_LIMITED */
+export interface Rates {
+  /** By its sender, and by the user whom the path names. */
+  readonly countRequest: Count;
+  /** By the user whom it names elsewhere (`namedUser`). */
+  readonly countNamedUser: Count;
+}
+
+export async function createRates(app: Gateway, { rates }: Pick<GatewayParts, 'rates'>): Promise<Rates> {
   await app.register(rateLimit, { global: false, cache: RATES_MAX });
-  const limit = (max: number, keyGenerator: (request: FastifyRequest) => string): CountRequest => {
+  const limit = (max: number, keyGenerator: (request: FastifyRequest) => string): Count => {
     const check = app.createRateLimit({ max, timeWindow: MINUTE_MS, keyGenerator });
     return async (request) => {
       const counted = await check(request);
@@ -24,11 +31,14 @@ export async function createRates(app: Gateway, { rates }: Pick<GatewayParts, 'r
   const ofSender = limit(rates.keyPerMinute, ({ principal }) =>
     principal?.kind === 'key' ? principal.keyId : `of ${principal?.userId ?? ''}`,
   );
-  const ofUser = limit(rates.userPerMinute, (request) => userNamedBy(request) ?? '');
-  return async (request) => {
-    await ofSender(request);
-    if (userNamedBy(request) !== undefined) await ofUser(request);
+  const ofUser = limit(rates.userPerMinute, (request) => userInPath(request) ?? request.namedUser ?? '');
+  return {
+    async countRequest(request) {
+      await ofSender(request);
+      if (userInPath(request) !== undefined) await ofUser(request);
+    },
+    countNamedUser: ofUser,
   };
 }
 
-const userNamedBy = ({ params }: FastifyRequest): string | undefined => (params as { user?: string }).user;
+const userInPath = ({ params }: FastifyRequest): string | undefined => (params as { user?: string }).user;

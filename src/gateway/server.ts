@@ -14,14 +14,15 @@ import {
 import { v7 as uuidv7 } from 'uuid';
 import { InnkeeperError } from '../contracts/errors.js';
 import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
-import { authenticate, authorize, type Access, type Principal } from './auth.js';
+import { authenticate, authorize, userNamed, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
+import { addOpenAiRoutes } from './openai.js';
 import { addOrigins } from './origins.js';
 import { addPage } from './page.js';
-import type { Gateway, GatewayParts } from './parts.js';
+import type { Gateway, GatewayParts, RouteParts } from './parts.js';
 import { answerProblem, answerUnreadable } from './problem.js';
-import { createRates, type CountRequest } from './rates.js';
+import { createRates, type Rates } from './rates.js';
 import { addRequestSpans } from './request-spans.js';
 import { addTranscriptRoutes } from './transcript.js';
 import { addTurnRoutes } from './turns.js';
@@ -30,6 +31,8 @@ import { addUserRoutes } from './users.js';
 declare module 'fastify' {
   interface FastifyRequest {
     principal?: Principal;
+    /** The user whom it is about, where the path names none. */
+    namedUser?: string;
   }
   interface FastifyContextConfig {
     /** Absent: the route asks for nobody. */
@@ -93,8 +96,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   await app.register(swaggerUi, { routePrefix: '/docs' });
   addRequestSpans(app);
   await addOrigins(app, parts.origins);
-  const countRequest = await createRates(app, parts);
-  app.addHook('onRequest', admit(parts, countRequest));
+  const rates = await createRates(app, parts);
+  app.addHook('onRequest', admit(parts, rates));
   app.addHook('onResponse', async (request, reply) => {
     const { method, routeOptions } = request;
     const fields = { method, route: routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) };
@@ -120,11 +123,12 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     if (closing.signal.aborted) void reply.header('connection', 'close');
   });
   const eventStreams = createEventStreams({ ...parts, closing: closing.signal, bounds: parts.streams });
-  const routeParts = { ...parts, closing: closing.signal, eventStreams };
+  const routeParts = { ...parts, closing: closing.signal, eventStreams, nameUser: nameUserBy(rates) };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
   addTranscriptRoutes(app, parts);
   addEventRoutes(app, routeParts);
+  addOpenAiRoutes(app, routeParts);
   return app;
 }
 
@@ -138,12 +142,22 @@ function closeConnectionsAfter(ms: number, { server }: Gateway): void {
 }
 
 /** Before the body is read. */
-function admit(parts: GatewayParts, countRequest: CountRequest): (request: FastifyRequest) => Promise<void> {
+function admit(parts: GatewayParts, rates: Rates): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     const { access } = request.routeOptions.config;
     if (access === undefined) return;
     request.principal = await authenticate(request, parts);
     authorize(request.principal, access, (request.params as { user?: string }).user);
-    await countRequest(request);
+    await rates.countRequest(request);
+  };
+}
+
+/** Once it is read. */
+function nameUserBy(rates: Rates): RouteParts['nameUser'] {
+  return async (request, names) => {
+    if (request.principal === undefined) throw new Error('a route that names its user has no access');
+    request.namedUser = userNamed(request.principal, names);
+    await rates.countNamedUser(request);
+    return request.namedUser;
   };
 }

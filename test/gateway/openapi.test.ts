@@ -23,6 +23,9 @@ interface Operation {
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, unknown>> }>>;
 }
 
+/** Errors as OpenAI's clients expect them, where ours are problem details. */
+const isOpenAi = ({ tags }: Operation): boolean => tags?.includes('openai') === true;
+
 const CONFIG = fileURLToPath(new URL('schemathesis.toml', import.meta.url));
 /** Some 700 requests take 15 s; on a busy machine much longer. */
 const COMPARE_MS = 5 * 60_000;
@@ -35,7 +38,8 @@ let operations: { method: string; path: string; operation: Operation }[];
 
 beforeAll(async () => {
   // Its users have any ids: their lanes must not meet those of other tests.
-  gateway = await openGateway({}, { workflowIdKey: randomUUID() });
+  // Nobody works here: who waits for an answer is told soon that there is none yet.
+  gateway = await openGateway({ holds: { answerMs: 20, cancelMs: 20 } }, { workflowIdKey: randomUUID() });
   ({ json: document } = await gateway.ask('/openapi.json', { key: null }));
   operations = Object.entries(document['paths'] as Record<string, Record<string, Operation>>).flatMap(
     ([path, ofMethods]) =>
@@ -76,7 +80,8 @@ describe('the document', () => {
         name,
       ).not.toEqual([]);
       for (const status of ['4XX', '5XX']) {
-        expect(Object.keys(operation.responses[status]?.content ?? {}), name).toEqual(['application/problem+json']);
+        const type = isOpenAi(operation) ? 'application/json' : 'application/problem+json';
+        expect(Object.keys(operation.responses[status]?.content ?? {}), name).toEqual([type]);
       }
     }
   });
@@ -85,15 +90,18 @@ describe('the document', () => {
     const typesOf = (path: string): string[] =>
       Object.keys(operations.find((one) => one.path === path)?.operation.responses['200']?.content ?? {});
     expect(typesOf('/v1/users/{user}/events')).toEqual(['text/event-stream']);
+    expect(typesOf('/v1/responses/{response}')).toEqual(['application/json', 'text/event-stream']);
     expect(typesOf('/v1/users/{user}/outputs/{command}')).toEqual(['application/octet-stream']);
   });
 });
 
 describe('the gateway', () => {
   it('answers nobody on any of its routes without a credential', async () => {
-    for (const { method, path } of operations) {
+    for (const { method, path, operation } of operations) {
       const answer = await gateway.ask(path.replaceAll(/\{\w+\}/g, 'x'), { method, key: null });
-      expect(answer, `${method} ${path}`).toMatchObject({ status: 401, json: { code: 'UNAUTHENTICATED' } });
+      const error = { code: 'UNAUTHENTICATED' };
+      const json = isOpenAi(operation) ? { error } : error;
+      expect(answer, `${method} ${path}`).toMatchObject({ status: 401, json });
     }
   });
 

@@ -82,6 +82,39 @@ describe('a token', () => {
   });
 });
 
+describe("a token over OpenAI's routes", () => {
+  const say = async (body: object, headers: Record<string, string> = {}) =>
+    gateway.ask('/v1/responses', {
+      ...{ method: 'POST', key: await token(), headers, body: { input: 'hello', background: true, ...body } },
+    });
+
+  it('names its user, who may be named besides', async () => {
+    const answers = [
+      await say({}),
+      await say({ user: 'token-ada' }),
+      await say({}, { 'x-innkeeper-user': 'token-ada' }),
+    ];
+    for (const answer of answers) expect(answer).toMatchObject({ status: 200, json: { user: 'token-ada' } });
+    const path = `/v1/responses/${String(answers[0]?.json['id'])}`;
+    expect((await gateway.ask(path, { key: await token() })).status).toBe(200);
+  });
+
+  it('reaches nobody else, and learns of no response of theirs', async () => {
+    const forbidden = { status: 403, json: { error: { code: 'FORBIDDEN', type: 'permission_error' } } };
+    expect(await say({ user: 'token-bea' })).toMatchObject(forbidden);
+    expect(await say({}, { 'x-innkeeper-user': 'nobody' })).toMatchObject(forbidden);
+    const of = { input: 'hello', background: true, user: 'token-bea' };
+    const { json } = await gateway.ask('/v1/responses', { method: 'POST', body: of });
+    const key = await token();
+    for (const id of [String(json['id']), `resp_${Buffer.from('token-bea/none').toString('base64url')}`]) {
+      const unknown = { status: 404, json: { error: { code: 'TURN_UNKNOWN' } } };
+      expect(await gateway.ask(`/v1/responses/${id}`, { key })).toMatchObject(unknown);
+      expect(await gateway.ask(`/v1/responses/${id}/cancel`, { method: 'POST', key })).toMatchObject(unknown);
+      expect(await say({ previous_response_id: id })).toMatchObject(unknown);
+    }
+  });
+});
+
 describe('is refused:', () => {
   const hour = 3_600;
   it.each<[string, () => Promise<string> | string]>([

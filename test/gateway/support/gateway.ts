@@ -49,6 +49,7 @@ export async function openGateway(
     ...{ client, store: test.store, prices: { vcpuHour: 1, gibMonth: undefined }, tokens: undefined },
     ...{ defaults: { idleMs: 60_000 }, laneUrlOf: (workflowId: string) => `http://ui/${workflowId}` },
     ...{ rates: { keyPerMinute: 100_000, userPerMinute: 100_000 }, origins: [], log: silentLogger() },
+    holds: { answerMs: 30_000, cancelMs: 30_000 },
     closeMs: 200,
     streams: { max: 100, ofUserMax: 32, heartbeatMs: 15_000, stallMs: 30_000 },
     readiness: () => Promise.resolve({ postgres: true }),

@@ -47,6 +47,14 @@ describe('limits', () => {
     expect(limits.RECONCILE_INTERVAL_MS_DEFAULT).toBeGreaterThan(limits.RECONCILE_INTERVAL_MS_MIN);
   });
 
+  it('hold a client for its answer no longer than it waits, and let its retry find the turn after that', () => {
+    // Node's own fetch, in ms.
+    expect(limits.ANSWER_HOLD_MS_MAX).toBeLessThan(300_000);
+    expect(limits.CANCEL_HOLD_MS_MAX).toBeLessThan(limits.ANSWER_HOLD_MS_MAX);
+    expect(limits.RETRY_JOINS_MS_MAX).toBeGreaterThan(limits.ANSWER_HOLD_MS_MAX);
+    expect(limits.CONVERSATION_BODY_BYTES_MAX).toBeGreaterThan(limits.REQUEST_BODY_BYTES_MAX);
+  });
+
   it('hold idle time within its bounds', () => {
     expect(limits.IDLE_MS_DEFAULT).toBeGreaterThanOrEqual(limits.IDLE_MS_MIN);
     expect(limits.IDLE_MS_DEFAULT).toBeLessThanOrEqual(limits.IDLE_MS_MAX);
