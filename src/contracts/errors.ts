@@ -92,7 +92,11 @@ const table = {
     advice: 'Use a key of the scope that the route asks for; a token of a user reaches that user only.',
   },
   ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
-  BODY_TOO_LARGE: { kind: 'rejected', httpStatus: 413, advice: 'Send a body of at most 512 KiB.' },
+  BODY_TOO_LARGE: {
+    kind: 'rejected',
+    httpStatus: 413,
+    advice: 'Send a body of at most 512 KiB, or 4 MiB where it holds a conversation: its last message is enough.',
+  },
   MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
   STREAMS_EXCEEDED: {
     kind: 'rejected',

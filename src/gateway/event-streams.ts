@@ -22,18 +22,20 @@ export interface Projection {
 
 export interface FollowFor {
   readonly userId: string;
-  /** The stream ends with this turn. */
+  /** The stream ends with this turn, and tells of no other. */
   readonly turnId?: string;
+  /** With a turn: what becomes of the machine meanwhile is told too. */
+  readonly withMachine?: boolean;
   readonly after: FollowFrom;
   readonly projection: Projection;
 }
 
 export interface EventStreams {
   /**
-   * Answers a request by a stream, and returns when that has ended.
+   * Answers a request by a stream, and returns when that has ended, and why.
    * @throws InnkeeperError STREAMS_EXCEEDED, while an error is still an answer
    */
-  serve(request: FastifyRequest, reply: FastifyReply, follow: FollowFor): Promise<void>;
+  serve(request: FastifyRequest, reply: FastifyReply, follow: FollowFor): Promise<StreamEnd>;
   /** The same for a stream about which there is nothing more to say. */
   serveEnd(reply: FastifyReply, text: string): void;
 }
@@ -59,19 +61,25 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
   const count = createStreamCount(bounds);
 
   /** Answers why it ended. */
-  async function stream(raw: ServerResponse, { projection, ...follow }: FollowFor): Promise<StreamEnd> {
+  async function stream(raw: ServerResponse, { projection, withMachine, ...follow }: FollowFor): Promise<StreamEnd> {
     const gone = new AbortController();
-    raw.once('close', () => gone.abort(new Error('the reader is gone')));
+    const leave = (): void => gone.abort(new Error('the reader is gone'));
+    raw.once('close', leave);
+    // While its turn was being submitted.
+    if (raw.destroyed) leave();
     const signal = AbortSignal.any([gone.signal, closing]);
     const heartbeat = setInterval(() => raw.writableNeedDrain || raw.write(COMMENT), bounds.heartbeatMs);
     try {
       raw.write(projection.opening ?? COMMENT);
-      for await (const item of client.followEvents({ ...follow, signal })) {
+      const { turnId, ...ofUser } = follow;
+      for await (const item of client.followEvents({ ...(withMachine === true ? ofUser : follow), signal })) {
+        const of = turnOf(item);
+        if (turnId !== undefined && of !== null && of !== turnId) continue;
         const text = projection.textOf(item);
         // Pulled one by one: nothing is collected for a reader that is slow.
         if (text !== '' && !raw.write(text))
           await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(bounds.stallMs)]) });
-        if (follow.turnId !== undefined && 'event' in item && item.event.body.type === 'turn.ended') break;
+        if (turnId !== undefined && 'event' in item && item.event.body.type === 'turn.ended') break;
       }
       raw.end();
       return 'done';
@@ -103,6 +111,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
         release();
         noteEnd?.(reason);
       }
+      return reason;
     },
     serveEnd: (reply, text) => void begin(reply).end(text),
   };
@@ -117,6 +126,9 @@ function begin(reply: FastifyReply): ServerResponse {
   raw.writeHead(200);
   return raw;
 }
+
+/** null: an event of the machine. */
+const turnOf = (item: FeedItem): string | null => ('event' in item ? item.event : item.delta).turnId;
 
 /** Of a wait that was given up for its time: the reason stands behind the error. */
 function isTimeout(error: unknown): boolean {

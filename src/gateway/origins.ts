@@ -2,6 +2,7 @@
 import cors from '@fastify/cors';
 import type { FastifyRequest } from 'fastify';
 import { InnkeeperError } from '../contracts/errors.js';
+import { CANCEL_HEADER } from './cancel-on-disconnect.js';
 import type { Gateway } from './parts.js';
 
 const PREFLIGHT_SECONDS = 600;
@@ -18,7 +19,10 @@ export async function addOrigins(app: Gateway, origins: readonly string[]): Prom
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'POST', 'PUT', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
+    allowedHeaders: [
+      ...['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
+      CANCEL_HEADER,
+    ],
     exposedHeaders: ['content-range', 'location', 'retry-after', 'x-output-bytes'],
     maxAge: PREFLIGHT_SECONDS,
   });

@@ -14,6 +14,8 @@ import {
 import { v7 as uuidv7 } from 'uuid';
 import { InnkeeperError } from '../contracts/errors.js';
 import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
+import { addAgUiRoutes } from './ag-ui.js';
+import { addAiSdkRoutes } from './ai-sdk.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
@@ -125,6 +127,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   addUserRoutes(app, parts);
   addTranscriptRoutes(app, parts);
   addEventRoutes(app, routeParts);
+  addAiSdkRoutes(app, routeParts);
+  addAgUiRoutes(app, routeParts);
   return app;
 }
 
