@@ -3,6 +3,7 @@
  * cannot be taken back there: a message that the record does not hold is ended as void, and what it holds follows in another. What
  * the protocol has no word for comes as CUSTOM, named as in our own event log.
  */
+import type { AGUIEventByType, EventType, Message } from '@ag-ui/core';
 import type { FeedItem } from '../client.js';
 import { ERROR_TABLE } from '../contracts/errors.js';
 import type { EventCall, TurnDelta, TurnEventBody } from '../contracts/events.js';
@@ -12,12 +13,10 @@ import { ToldText, type Telling } from './told-text.js';
 
 type Ended = Extract<TurnEventBody, { type: 'turn.ended' }>;
 type Answered = Extract<TurnEventBody, { type: 'step.answered' }>;
-interface Event {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
+/** As the protocol's types have them, but with names of plain text: the package is none that runs here. */
+type Event = { [K in EventType]: Omit<AGUIEventByType[K], 'type'> & { readonly type: `${K}` } }[EventType];
 
-/** A message as clients send it. */
+/** A message as a client sends it, and gets it back. */
 export interface AgUiMessage {
   readonly id: string;
   readonly role: string;
@@ -44,6 +43,7 @@ interface OpenStep {
 export class AgUiStream implements Projection {
   readonly opening: string;
   readonly resync: string;
+  readonly isWhole = true;
   readonly #run: Pick<AgUiRun, 'threadId' | 'runId'>;
   #now: OpenStep | undefined;
   #text = '';
@@ -54,7 +54,9 @@ export class AgUiStream implements Projection {
     // A client that follows the run again would put its text behind what it has of it: told from the beginning, that is to go.
     const others = messages.filter(({ id }) => !id.startsWith(`${runId}/`));
     const isFirst = others.length === messages.length;
-    this.opening = isFirst ? started : started + toText({ type: 'MESSAGES_SNAPSHOT', messages: others });
+    this.opening = isFirst
+      ? started
+      : started + toText({ type: 'MESSAGES_SNAPSHOT', messages: others as unknown as Message[] });
     this.resync = toText({ type: 'RUN_ERROR', message: 'This turn cannot be followed.' });
   }
 

@@ -41,6 +41,7 @@ const ELSEWHERE = { dynamic: true, providerExecuted: true } as const;
 export class AiSdkStream implements Projection {
   readonly opening: string;
   readonly resync = toText({ type: 'error', errorText: 'This turn cannot be followed.' }) + DONE;
+  readonly isWhole = true;
   readonly #turnId: string;
   #now: OpenStep | undefined;
   #text = '';

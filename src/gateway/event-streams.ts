@@ -18,6 +18,8 @@ export interface Projection {
   textOf(item: FeedItem): string;
   /** Instead of anything else where the position that was asked for is none of this user's log. */
   readonly resync: string;
+  /** Its readers take any end of the stream for the turn's: where the gateway ends before that, the connection is broken off. */
+  readonly isWhole?: boolean;
 }
 
 export interface FollowFor {
@@ -52,9 +54,9 @@ const HEADERS = {
   'cache-control': 'no-store',
   // For proxies that would collect it first.
   'x-accel-buffering': 'no',
-  // Kept for another request, it would hold up the end of the gateway for as long as its reader likes.
-  connection: 'close',
 };
+/** Kept for another request, a connection would hold up the end of the gateway for as long as its reader likes. */
+const CLOSING = { connection: 'close' };
 const COMMENT = ':\n\n';
 
 export function createEventStreams({ client, closing, metrics, bounds }: EventStreamsParts): EventStreams {
@@ -85,7 +87,8 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
       return 'done';
     } catch (error) {
       if (signal.aborted) {
-        raw.end();
+        if (projection.isWhole === true) raw.destroy();
+        else raw.end();
         return closing.aborted ? 'closing' : 'gone';
       }
       if (InnkeeperError.is(error) && error.code === 'INVALID_INPUT') {
@@ -106,21 +109,22 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
       const noteEnd = metrics?.streamOpened(request);
       let reason: StreamEnd = 'failed';
       try {
-        reason = await stream(begin(reply), follow);
+        // On a connection that is to close, Node's own fetch takes a break for the end.
+        reason = await stream(begin(reply, follow.projection.isWhole === true ? {} : CLOSING), follow);
       } finally {
         release();
         noteEnd?.(reason);
       }
       return reason;
     },
-    serveEnd: (reply, text) => void begin(reply).end(text),
+    serveEnd: (reply, text) => void begin(reply, CLOSING).end(text),
   };
 }
 
-function begin(reply: FastifyReply): ServerResponse {
+function begin(reply: FastifyReply, more: { readonly connection?: string }): ServerResponse {
   reply.hijack();
   const { raw } = reply;
-  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) {
+  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS, ...more })) {
     if (value !== undefined) raw.setHeader(name, value);
   }
   raw.writeHead(200);
