@@ -25,8 +25,10 @@ const promptOf = async (userId: string, turnId: string): Promise<string> =>
   (await getTurn(gateway.test.store, { userId, turnId })).prompt;
 
 /** Plays the turn to its end once it was submitted. */
-async function answer(lane: TestLane): Promise<void> {
-  const turn = await waitFor('the turn is submitted', async () => (await lane.open().catch(() => undefined))?.turn);
+async function answer(lane: TestLane, turnId: string): Promise<void> {
+  await waitFor('the turn is submitted', () => promptOf(lane.userId, turnId).catch(() => undefined));
+  const { turn } = await lane.open();
+  if (turn === null) throw new Error('no turn waits');
   await lane.answer(turn, 0, []);
 }
 
@@ -63,7 +65,7 @@ describe('an AI SDK chat', () => {
       messages: [...history, message('m2', text('one'), text('two'))],
       more: 1,
     });
-    await answer(lane);
+    await answer(lane, 'm2');
     const answered = await asked;
     expect([answered.status, answered.headers.get('x-vercel-ai-ui-message-stream')]).toEqual([200, 'v1']);
     expect(answered.text).toMatch(/"type":"finish"}\n\ndata: \[DONE\]\n\n$/);
@@ -77,7 +79,7 @@ describe('an AI SDK chat', () => {
     const before = (bytes: number) => message('m1', text('x'.repeat(bytes)));
     const last = message('m2', text('hello'));
     const asked = chat('chat-long', { messages: [before(HISTORY_BODY_BYTES_MAX - 1_000), last] });
-    await answer(lane);
+    await answer(lane, 'm2');
     expect((await asked).status).toBe(200);
     const beyond = await chat('chat-long', { messages: [before(HISTORY_BODY_BYTES_MAX), last] });
     expect(beyond).toMatchObject({ status: 413, json: { code: 'BODY_TOO_LARGE' } });
@@ -157,7 +159,7 @@ describe('an AG-UI run', () => {
       context: [],
       forwardedProps: {},
     });
-    await answer(lane);
+    await answer(lane, 'r1');
     const events = (await asked).text.split('\n\n').slice(0, -1);
     expect(events[1]).toContain('"type":"MESSAGES_SNAPSHOT"');
     expect(events[1]).not.toContain('half an ans');
