@@ -3,7 +3,6 @@
  * cannot be taken back there: a message that the record does not hold is ended as void, and what it holds follows in another. What
  * the protocol has no word for comes as CUSTOM, named as in our own event log.
  */
-import type { AGUIEventByType, EventType, Message } from '@ag-ui/core';
 import type { FeedItem } from '../client.js';
 import { ERROR_TABLE } from '../contracts/errors.js';
 import type { EventCall, TurnDelta, TurnEventBody } from '../contracts/events.js';
@@ -13,8 +12,10 @@ import { ToldText, type Telling } from './told-text.js';
 
 type Ended = Extract<TurnEventBody, { type: 'turn.ended' }>;
 type Answered = Extract<TurnEventBody, { type: 'step.answered' }>;
-/** As the protocol's types have them, but with names of plain text: the package is none that runs here. */
-type Event = { [K in EventType]: Omit<AGUIEventByType[K], 'type'> & { readonly type: `${K}` } }[EventType];
+interface Event {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
 
 /** A message as a client sends it, and gets it back. */
 export interface AgUiMessage {
@@ -46,25 +47,24 @@ export class AgUiStream implements Projection {
   readonly isWhole = true;
   readonly #run: Pick<AgUiRun, 'threadId' | 'runId'>;
   #now: OpenStep | undefined;
+  /** To be sent with the next item. */
   #text = '';
 
   constructor({ threadId, runId, messages }: AgUiRun) {
     this.#run = { threadId, runId };
-    const started = toText({ type: 'RUN_STARTED', threadId, runId });
+    this.opening = toText({ type: 'RUN_STARTED', threadId, runId });
+    this.resync = toText({ type: 'RUN_ERROR', message: 'This turn cannot be followed.' });
     // A client that follows the run again would put its text behind what it has of it: told from the beginning, that is to go.
     const others = messages.filter(({ id }) => !id.startsWith(`${runId}/`));
-    const isFirst = others.length === messages.length;
-    this.opening = isFirst
-      ? started
-      : started + toText({ type: 'MESSAGES_SNAPSHOT', messages: others as unknown as Message[] });
-    this.resync = toText({ type: 'RUN_ERROR', message: 'This turn cannot be followed.' });
+    if (others.length < messages.length) this.#text = toText({ type: 'MESSAGES_SNAPSHOT', messages: others });
   }
 
   textOf(item: FeedItem): string {
-    this.#text = '';
     if ('delta' in item) this.#takeDelta(item.delta);
     else this.#takeEvent(item.event.body);
-    return this.#text;
+    const text = this.#text;
+    this.#text = '';
+    return text;
   }
 
   #send(event: Event): void {

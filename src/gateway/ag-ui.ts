@@ -9,7 +9,7 @@ import { HISTORY_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { AgUiStream } from './ag-ui-stream.js';
 import { cancelHeaders, cancelOnDisconnect } from './cancel-on-disconnect.js';
 import type { Gateway, RouteParts } from './parts.js';
-import { describe, problems, userOf } from './routes.js';
+import { describe, problems, takeBody, userOf } from './routes.js';
 import { userParams } from './views.js';
 
 const runInput = z
@@ -38,19 +38,24 @@ export function addAgUiRoutes(app: Gateway, { client, eventStreams }: RouteParts
       bodyLimit: HISTORY_BODY_BYTES_MAX,
     },
     async (request, reply) => {
-      const { body } = request;
-      const turn = { userId: userOf(request.params), turnId: parseTurnId(body.runId) };
-      const said = body.messages.findLast(({ role }) => role === 'user');
-      if (said === undefined) await client.getTurn(turn);
-      else await client.submitTurn({ ...turn, prompt: toPrompt(said['content']) });
-      const end = await eventStreams.serve(request, reply, {
-        ...{ ...turn, after: { beginningOf: turn.turnId }, withMachine: true },
-        projection: new AgUiStream(body),
-      });
+      const { turnId, prompt, projection } = toRun(takeBody(request));
+      const turn = { userId: userOf(request.params), turnId };
+      if (prompt === undefined) await client.getTurn(turn);
+      else await client.submitTurn({ ...turn, prompt });
+      const after = { beginningOf: turnId };
+      const end = await eventStreams.serve(request, reply, { ...turn, after, withMachine: true, projection });
       if (end === 'gone') await cancelOnDisconnect(client, request, turn);
       return reply;
     },
   );
+}
+
+/** `prompt` undefined: a run that there is. @throws InnkeeperError INVALID_TURN_ID, INVALID_INPUT */
+function toRun(run: z.infer<typeof runInput>): { turnId: string; prompt?: string; projection: AgUiStream } {
+  const projection = new AgUiStream(run);
+  const turnId = parseTurnId(run.runId);
+  const said = run.messages.findLast(({ role }) => role === 'user');
+  return { turnId, projection, ...(said === undefined ? {} : { prompt: toPrompt(said['content']) }) };
 }
 
 /** @throws InnkeeperError INVALID_INPUT */

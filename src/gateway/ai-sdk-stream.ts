@@ -3,7 +3,6 @@
  * dynamic tools that were run elsewhere. Nothing is ever taken back there: live text that the record does not hold is ended as void, and
  * what it holds follows in a part of its own.
  */
-import type { UIMessageChunk } from 'ai';
 import type { FeedItem } from '../client.js';
 import { ERROR_TABLE } from '../contracts/errors.js';
 import type { TurnDelta, TurnDeltaBody, TurnEventBody } from '../contracts/events.js';
@@ -15,6 +14,11 @@ import { ToldText, type Telling } from './told-text.js';
 
 type Ended = Extract<TurnEventBody, { type: 'turn.ended' }>;
 type Answered = Extract<TurnEventBody, { type: 'step.answered' }>;
+
+interface Chunk {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
 
 interface OpenStep {
   readonly step: number;
@@ -44,6 +48,7 @@ export class AiSdkStream implements Projection {
   readonly isWhole = true;
   readonly #turnId: string;
   #now: OpenStep | undefined;
+  /** To be sent with the item that is being taken. */
   #text = '';
 
   constructor(turnId: string) {
@@ -52,13 +57,14 @@ export class AiSdkStream implements Projection {
   }
 
   textOf(item: FeedItem): string {
-    this.#text = '';
     if ('delta' in item) this.#takeDelta(item.delta);
     else this.#takeEvent(item.event.body);
-    return this.#text;
+    const text = this.#text;
+    this.#text = '';
+    return text;
   }
 
-  #send(chunk: UIMessageChunk): void {
+  #send(chunk: Chunk): void {
     this.#text += toText(chunk);
   }
 
@@ -72,10 +78,7 @@ export class AiSdkStream implements Projection {
         now.output = '';
         const { state, ...end } = endOf(body);
         const toolCallId = this.#callId(body.step, body.index);
-        if (end.errorText === undefined)
-          this.#send({ type: 'tool-output-available', toolCallId, output: end.output, ...ELSEWHERE });
-        else this.#send({ type: 'tool-output-error', toolCallId, errorText: end.errorText, ...ELSEWHERE });
-        return;
+        return this.#send({ type: `tool-${state}`, toolCallId, ...end, ...ELSEWHERE });
       }
       case 'turn.ended':
         return this.#end(body);
@@ -178,7 +181,7 @@ export class AiSdkStream implements Projection {
     this.#send({ type: 'text-delta', id: now.textId, delta: more });
   }
 
-  #endText(now: OpenStep, about: typeof IS_VOID | object = {}): void {
+  #endText(now: OpenStep, about: object = {}): void {
     if (now.textId === undefined) return;
     this.#send({ type: 'text-end', id: now.textId, ...about });
     now.textId = undefined;
@@ -227,6 +230,6 @@ export class AiSdkStream implements Projection {
   }
 }
 
-function toText(chunk: UIMessageChunk): string {
+function toText(chunk: Chunk): string {
   return `data: ${JSON.stringify(chunk)}\n\n`;
 }

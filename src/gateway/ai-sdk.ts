@@ -14,7 +14,7 @@ import { toUiMessages, uiMessage } from './ai-sdk-messages.js';
 import { AiSdkStream } from './ai-sdk-stream.js';
 import { cancelHeaders, cancelOnDisconnect } from './cancel-on-disconnect.js';
 import type { Gateway, RouteParts } from './parts.js';
-import { describe, problems, toPosition, userOf } from './routes.js';
+import { describe, problems, takeBody, toPosition, userOf } from './routes.js';
 import { pageQuery, userParams } from './views.js';
 
 const TAGS = ['ai-sdk'] as const;
@@ -55,7 +55,7 @@ export function addAiSdkRoutes(app: Gateway, { client, store, eventStreams }: Ro
       bodyLimit: HISTORY_BODY_BYTES_MAX,
     },
     async (request, reply) => {
-      const { turnId, prompt } = toTurn(request.body);
+      const { turnId, prompt } = toTurn(takeBody(request));
       const turn = { userId: userOf(request.params), turnId };
       await client.submitTurn({ ...turn, prompt });
       return follow(request, reply, turn);

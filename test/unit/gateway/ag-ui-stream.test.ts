@@ -3,6 +3,7 @@
  * Method: turns made up at random, with live text that is begun anew and has gaps, read by the official agent.
  */
 import { HttpAgent, type Message } from '@ag-ui/client';
+import { EventSchema } from '@ag-ui/core/schemas';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { argumentsOf, NOT_RUN } from '../../../src/gateway/call-words.js';
@@ -76,6 +77,7 @@ describe("a run's events", () => {
     await fc.assert(
       fc.asyncProperty(madeTurn, async (turn) => {
         const text = sentBy(new AgUiStream({ ...run, messages: [USER] }), turn.items);
+        for (const event of eventsIn(text)) EventSchema.parse(event);
         const agent = createAgent([USER], [text]);
         await follow(turn, agent);
         expect(said(agent.messages)).toEqual([{ role: 'user', text: 'hello', calls: [] }, ...recorded(turn.entries)]);
