@@ -49,14 +49,14 @@ const scenarios = {
   plain: (user) => start(user, { text: 'hello' }).ended,
   command: (user) => start(user, { text: '$ for i in 1 2 3; do echo "line $i"; sleep 0.5; done' }).ended,
   failed: (user) => start(user, { text: '!model refuse' }).ended,
-  retold: (user) => start(user, { text: '!model pace 300\n$ echo x\n!model reset' }).ended,
+  retold: (user) => start(user, { text: '!model pace 1000\n$ echo x\n!model reset' }).ended,
   repeated: async (user) => {
     const run = { text: '$ echo once >> ~/once.txt' };
     const runs = await Promise.all([start(user, run).ended, start(user, run).ended]);
     return { user, runs: [...runs, await start(user, run).ended] };
   },
   resumed: async (user) => {
-    const left = start(user, { text: '!model pace 300\n$ seq 1 60' });
+    const left = start(user, { text: '!model pace 500\n$ seq 1 60' });
     await left.until(hasText);
     left.agent.abortRun();
     const { messages } = await left.ended;

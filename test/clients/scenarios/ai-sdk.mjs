@@ -77,7 +77,7 @@ const hasText = (message) =>
   message?.role === 'assistant' && message.parts.some(({ type, text }) => type === 'text' && text !== '');
 const hasPrinted = (message) => message?.role === 'assistant' && message.parts.some(({ preliminary }) => preliminary);
 
-const SLOW = '!model pace 300\n$ seq 1 60';
+const SLOW = '!model pace 500\n$ seq 1 60';
 const LONG = '$ echo begun; sleep 300';
 
 const scenarios = {
@@ -91,7 +91,7 @@ const scenarios = {
     return chat.seen();
   },
   /** The model breaks off, and says something else when it is asked again. */
-  retold: (user) => say(new Chat({ user }), '!model pace 300\n$ echo x\n!model reset'),
+  retold: (user) => say(new Chat({ user }), '!model pace 1000\n$ echo x\n!model reset'),
   /** One message, sent twice at once and once more when it is answered. */
   repeated: async (user) => {
     const message = { id: 'm1', role: 'user', parts: [{ type: 'text', text: '$ echo once >> ~/once.txt' }] };
