@@ -105,7 +105,7 @@ const table = {
   BODY_TOO_LARGE: {
     kind: 'rejected',
     httpStatus: 413,
-    advice: 'Send a body of at most 512 KiB; of 4 MiB where it carries a conversation.',
+    advice: 'Send a body of at most 512 KiB, or 4 MiB where it holds a conversation: its last message is enough.',
   },
   MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
   STREAMS_EXCEEDED: {

@@ -143,8 +143,10 @@ export const FINDINGS_KEPT_MAX = 10_000;
 export const CLOSE_MS_MAX = 5_000;
 /** Body of a request to the gateway: a prompt at its longest, every byte escaped. */
 export const REQUEST_BODY_BYTES_MAX = 512 * 1024;
-/** The same where the body carries a client's whole conversation, pictures of earlier messages included. */
+/** The same of clients that send the conversation with every message: some hundred commands with their output. */
 export const CONVERSATION_BODY_BYTES_MAX = 4 * 1024 * 1024;
+/** End of a command's output that a client is shown which gets all of it anew with every piece. */
+export const OUTPUT_TAIL_CHARACTERS_MAX = 8 * 1024;
 /** How long a request may hold for a turn's result. */
 export const RESULT_HOLD_SECONDS_MAX = 60;
 /** How long a client of a chat protocol is held for its whole answer: Node's own fetch gives up after 300 s without an answer's head. */

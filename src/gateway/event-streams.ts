@@ -26,14 +26,19 @@ export interface Projection {
   textOf(item: FeedItem): string | Promise<string>;
   /** Instead of anything else where the position that was asked for is none of this user's log. */
   readonly resync: string;
-  /** Last words where the gateway ends before the turn, for readers who would take the end of the stream for the turn's. */
+  /**
+   * For readers who would take any end of the stream for the turn's: last words where the gateway ends before that. Empty: the
+   * connection is broken off instead.
+   */
   readonly broken?: string;
 }
 
 export interface FollowFor {
   readonly userId: string;
-  /** The stream ends with this turn. */
+  /** The stream ends with this turn, and tells of no other. */
   readonly turnId?: string;
+  /** With a turn: what becomes of the machine meanwhile is told too. */
+  readonly withMachine?: boolean;
   readonly after: FollowFrom;
   readonly projection: Projection;
 }
@@ -60,16 +65,16 @@ const HEADERS = {
   'cache-control': 'no-store',
   // For proxies that would collect it first.
   'x-accel-buffering': 'no',
-  // Kept for another request, it would hold up the end of the gateway for as long as its reader likes.
-  connection: 'close',
 };
+/** Kept for another request, a connection would hold up the end of the gateway for as long as its reader likes. */
+const CLOSING = { connection: 'close' };
 const COMMENT = ':\n\n';
 
 export function createEventStreams({ client, closing, metrics, bounds }: EventStreamsParts): EventStreams {
   const count = createStreamCount(bounds);
 
   /** Answers why it ended. */
-  async function stream(raw: ServerResponse, { projection, ...follow }: FollowFor): Promise<StreamEnd> {
+  async function stream(raw: ServerResponse, { projection, withMachine, ...follow }: FollowFor): Promise<StreamEnd> {
     const gone = new AbortController();
     const leave = (): void => gone.abort(new Error('the reader is gone'));
     raw.once('close', leave);
@@ -79,18 +84,22 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
     const heartbeat = setInterval(() => raw.writableNeedDrain || raw.write(COMMENT), bounds.heartbeatMs);
     try {
       raw.write(projection.opening ?? COMMENT);
-      for await (const item of client.followEvents({ ...follow, signal })) {
+      const { turnId, ...ofUser } = follow;
+      for await (const item of client.followEvents({ ...(withMachine === true ? ofUser : follow), signal })) {
+        const of = turnOf(item);
+        if (turnId !== undefined && of !== null && of !== turnId) continue;
         const text = await projection.textOf(item);
         // Pulled one by one: nothing is collected for a reader that is slow.
         if (text !== '' && !raw.write(text))
           await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(bounds.stallMs)]) });
-        if (follow.turnId !== undefined && 'event' in item && item.event.body.type === 'turn.ended') break;
+        if (turnId !== undefined && 'event' in item && item.event.body.type === 'turn.ended') break;
       }
       raw.end();
       return 'done';
     } catch (error) {
       if (signal.aborted) {
-        raw.end(closing.aborted ? (projection.broken ?? '') : '');
+        if (projection.broken === '') raw.destroy();
+        else raw.end(closing.aborted ? (projection.broken ?? '') : '');
         return closing.aborted ? 'closing' : 'gone';
       }
       if (InnkeeperError.is(error) && error.code === 'INVALID_INPUT') {
@@ -111,26 +120,30 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
       const noteEnd = metrics?.streamOpened(request);
       let reason: StreamEnd = 'failed';
       try {
-        reason = await stream(begin(reply), follow);
+        // On a connection that is to close, Node's own fetch takes a break for the end.
+        reason = await stream(begin(reply, follow.projection.broken === undefined ? CLOSING : {}), follow);
       } finally {
         release();
         noteEnd?.(reason);
       }
       return reason;
     },
-    serveEnd: (reply, text) => void begin(reply).end(text),
+    serveEnd: (reply, text) => void begin(reply, CLOSING).end(text),
   };
 }
 
-function begin(reply: FastifyReply): ServerResponse {
+function begin(reply: FastifyReply, more: { readonly connection?: string }): ServerResponse {
   reply.hijack();
   const { raw } = reply;
-  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) {
+  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS, ...more })) {
     if (value !== undefined) raw.setHeader(name, value);
   }
   raw.writeHead(200);
   return raw;
 }
+
+/** null: an event of the machine. */
+const turnOf = (item: FeedItem): string | null => ('event' in item ? item.event : item.delta).turnId;
 
 /** Of a wait that was given up for its time: the reason stands behind the error. */
 function isTimeout(error: unknown): boolean {

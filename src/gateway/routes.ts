@@ -33,6 +33,13 @@ export function toPage<T>(
   return { items: [...items], next: items.length < limit || last === undefined ? null : cursorOf(last) };
 }
 
+/** Takes the body out of its request: a conversation that came along is not kept for as long as an answer is streamed. */
+export function takeBody<T>(request: { body: T }): T {
+  const { body } = request;
+  (request as { body: unknown }).body = undefined;
+  return body;
+}
+
 /** @throws InnkeeperError INVALID_USER_ID */
 export const userOf = ({ user }: { readonly user: string }): string => parseUserId(user);
 

@@ -14,6 +14,8 @@ import {
 import { v7 as uuidv7 } from 'uuid';
 import { InnkeeperError } from '../contracts/errors.js';
 import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
+import { addAgUiRoutes } from './ag-ui.js';
+import { addAiSdkRoutes } from './ai-sdk.js';
 import { authenticate, authorize, userNamed, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
@@ -129,6 +131,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   addTranscriptRoutes(app, parts);
   addEventRoutes(app, routeParts);
   addOpenAiRoutes(app, routeParts);
+  addAiSdkRoutes(app, routeParts);
+  addAgUiRoutes(app, routeParts);
   return app;
 }
 

@@ -56,7 +56,7 @@ export async function streamCompletion(response: ServerResponse, head: AnswerHea
   if (decision.kind === 'reset') {
     chunk({ content: pieces[0] ?? '' }, null);
     // Let what was written leave before the connection breaks: the client must have seen a beginning.
-    setImmediate(() => response.socket?.resetAndDestroy());
+    setTimeout(() => response.socket?.resetAndDestroy(), decision.paceMs);
     return;
   }
   for (const piece of pieces) {

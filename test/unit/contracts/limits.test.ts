@@ -34,6 +34,12 @@ describe('limits', () => {
     expect(limits.TURN_RESULT_WAIT_MS_DEFAULT).toBeGreaterThan(limits.TURN_WALL_MS_DEFAULT);
   });
 
+  it('let a conversation with its commands be sent whole, and a live end of output be a part of what is shown', () => {
+    expect(limits.CONVERSATION_BODY_BYTES_MAX).toBeGreaterThan(100 * limits.MODEL_OUTPUT_BYTES_MAX);
+    expect(limits.CONVERSATION_BODY_BYTES_MAX).toBeGreaterThan(limits.REQUEST_BODY_BYTES_MAX);
+    expect(limits.OUTPUT_TAIL_CHARACTERS_MAX).toBeLessThan(limits.MODEL_OUTPUT_BYTES_MAX);
+  });
+
   it('show the model no more than is kept', () => {
     const kept = limits.COMMAND_OUTPUT_HEAD_BYTES + limits.COMMAND_OUTPUT_TAIL_BYTES;
     expect(limits.MODEL_OUTPUT_BYTES_MAX).toBeLessThanOrEqual(kept);
@@ -52,7 +58,6 @@ describe('limits', () => {
     expect(limits.ANSWER_HOLD_MS_MAX).toBeLessThan(300_000);
     expect(limits.CANCEL_HOLD_MS_MAX).toBeLessThan(limits.ANSWER_HOLD_MS_MAX);
     expect(limits.RETRY_JOINS_MS_MAX).toBeGreaterThan(limits.ANSWER_HOLD_MS_MAX);
-    expect(limits.CONVERSATION_BODY_BYTES_MAX).toBeGreaterThan(limits.REQUEST_BODY_BYTES_MAX);
   });
 
   it('hold idle time within its bounds', () => {
