@@ -44,7 +44,7 @@ const table = {
   TURN_ID_REUSED: {
     kind: 'rejected',
     httpStatus: 409,
-    advice: 'This turn id was used with another prompt: choose a new id for a new message.',
+    advice: 'This turn id was used with another prompt or call: choose a new id for a new one.',
   },
   QUEUE_FULL: {
     kind: 'rejected',
@@ -92,6 +92,11 @@ const table = {
     advice: 'Use a key of the scope that the route asks for; a token of a user reaches that user only.',
   },
   ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
+  METHOD_NOT_ALLOWED: {
+    kind: 'rejected',
+    httpStatus: 405,
+    advice: 'Use a method that the header allow names.',
+  },
   BODY_TOO_LARGE: { kind: 'rejected', httpStatus: 413, advice: 'Send a body of at most 512 KiB.' },
   MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
   STREAMS_EXCEEDED: {

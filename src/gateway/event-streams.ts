@@ -30,6 +30,11 @@ export interface FollowFor {
 
 export interface EventStreams {
   /**
+   * Counts a stream that is served elsewhere, until what is answered is called with why it ended.
+   * @throws InnkeeperError STREAMS_EXCEEDED
+   */
+  open(request: FastifyRequest, userId: string): (end: StreamEnd) => void;
+  /**
    * Answers a request by a stream, and returns when that has ended.
    * @throws InnkeeperError STREAMS_EXCEEDED, while an error is still an answer
    */
@@ -92,16 +97,24 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
     }
   }
 
+  function open(request: FastifyRequest, userId: string): (end: StreamEnd) => void {
+    const release = count.open(userId);
+    const noteEnd = metrics?.streamOpened(request);
+    return (end) => {
+      release();
+      noteEnd?.(end);
+    };
+  }
+
   return {
+    open,
     async serve(request, reply, follow) {
-      const release = count.open(follow.userId);
-      const noteEnd = metrics?.streamOpened(request);
+      const noteEnd = open(request, follow.userId);
       let reason: StreamEnd = 'failed';
       try {
         reason = await stream(begin(reply), follow);
       } finally {
-        release();
-        noteEnd?.(reason);
+        noteEnd(reason);
       }
     },
     serveEnd: (reply, text) => void begin(reply).end(text),

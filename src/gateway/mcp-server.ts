@@ -1,0 +1,133 @@
+/**
+ * One MCP server for one request: it lists the tools, and a call of one is a turn of the user that it waits for. It keeps nothing, so
+ * that any replica answers.
+ */
+import { createHash } from 'node:crypto';
+import {
+  ProtocolError,
+  ProtocolErrorCode,
+  Server,
+  type CallToolResult,
+  type RequestId,
+  type ServerContext,
+} from '@modelcontextprotocol/server';
+import type { FastifyBaseLogger } from 'fastify';
+import { v7 as uuidv7 } from 'uuid';
+import type { InnkeeperClient } from '../client.js';
+import { InnkeeperError } from '../contracts/errors.js';
+import { parseTurnId } from '../contracts/ids.js';
+import { parseToolCall } from '../contracts/tools.js';
+import { createCallStory, toErrorResult, TURN_ID_KEY } from './mcp-result.js';
+import { INSTRUCTIONS, STATUS_TOOL, TOOLS, toStatus } from './mcp-tools.js';
+import { toInnkeeperError } from './problem.js';
+
+export interface McpServerParts {
+  readonly client: InnkeeperClient;
+  readonly userId: string;
+  /** Which a client of the older protocol has. */
+  readonly sessionId: string | undefined;
+  /** Aborts when nobody reads the answer any more. */
+  readonly gone: AbortSignal;
+  /** Whether that means that the call is to be cancelled. */
+  isCancelledWhenGone(): boolean;
+  readonly closing: AbortSignal;
+  readonly heartbeatMs: number;
+  readonly log: FastifyBaseLogger;
+}
+
+type McpRequest = ServerContext['mcpReq'];
+
+export function createMcpServer(parts: McpServerParts): Server {
+  const { client, userId, gone, closing } = parts;
+  const server = new Server(
+    { name: 'innkeeper', title: "A user's Linux machine", version: '1' },
+    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+  );
+
+  async function status(values: object = {}): Promise<CallToolResult> {
+    const [extra] = Object.keys(values);
+    if (extra !== undefined) {
+      throw new InnkeeperError('INVALID_INPUT', `${STATUS_TOOL} has no argument ${JSON.stringify(extra)}.`);
+    }
+    const structuredContent = toStatus(await client.getUser({ userId }));
+    return { content: [{ type: 'text', text: JSON.stringify(structuredContent) }], structuredContent };
+  }
+
+  /** Whoever goes leaves the turn to itself, unless going is how the protocol cancels. */
+  async function run(name: string, values: unknown, turnId: string, request: McpRequest): Promise<CallToolResult> {
+    const { call } = parseToolCall(name, values);
+    gone.throwIfAborted();
+    const turn = { userId, turnId };
+    await client.runTool({ ...turn, ...call, origin: 'mcp' });
+    const story = createCallStory(turnId, call.tool);
+    const progress = openProgress(request, parts.heartbeatMs);
+    const signal = AbortSignal.any([gone, closing]);
+    try {
+      for await (const item of client.followEvents({ userId, after: { beginningOf: turnId }, signal })) {
+        await progress.tell(story.tell(item));
+        const result = story.result();
+        if (result !== undefined) return result;
+      }
+      throw new Error('the events of a turn ended before the turn');
+    } catch (error) {
+      if (closing.aborted) throw new InnkeeperError('RESULT_TIMEOUT', 'The gateway ends before the turn does.');
+      if (parts.isCancelledWhenGone()) await client.cancelTurn(turn);
+      throw error;
+    } finally {
+      progress.close();
+    }
+  }
+
+  server.setRequestHandler('tools/list', () => ({ tools: [...TOOLS] }));
+  server.setRequestHandler('tools/call', async ({ params: { name, arguments: values } }, { mcpReq }) => {
+    if (!TOOLS.some((tool) => tool.name === name)) {
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, `There is no tool named ${JSON.stringify(name)}.`);
+    }
+    let turnId: string | undefined;
+    try {
+      if (name === STATUS_TOOL) return await status(values);
+      turnId = turnIdOf(mcpReq, parts.sessionId);
+      return await run(name, values, turnId, mcpReq);
+    } catch (error) {
+      const known = toInnkeeperError(error);
+      const isRefused = known.kind === 'rejected';
+      if (!isRefused && error !== gone.reason) parts.log.warn({ code: known.code, err: error }, 'call failed');
+      // What was refused was not stored.
+      return toErrorResult(known, isRefused ? undefined : turnId);
+    }
+  });
+  return server;
+}
+
+/** @throws InnkeeperError INVALID_TURN_ID */
+function turnIdOf({ id, _meta }: McpRequest, sessionId: string | undefined): string {
+  const chosen: unknown = _meta?.[TURN_ID_KEY];
+  if (chosen !== undefined) return parseTurnId(chosen);
+  return sessionId === undefined ? uuidv7() : sessionTurnId(sessionId, id);
+}
+
+/** A session's request has an id of its own: the request again is the same turn, and so is what a cancel names. */
+export function sessionTurnId(sessionId: string, id: RequestId): string {
+  const hash = createHash('sha256').update(JSON.stringify([sessionId, id]));
+  return `mcp-${hash.digest('hex').slice(0, 32)}`;
+}
+
+/** Notices that grow in number, for a client that asked for them: of what happens, and now and then of nothing. */
+function openProgress(
+  { _meta, notify }: McpRequest,
+  heartbeatMs: number,
+): { tell(message: string | undefined): Promise<void>; close(): void } {
+  const progressToken = _meta?.progressToken;
+  if (progressToken === undefined) return { tell: () => Promise.resolve(), close: () => undefined };
+  let progress = 0;
+  const say = (said: { readonly message?: string }): Promise<void> =>
+    notify({
+      method: 'notifications/progress',
+      params: { progressToken, progress: (progress += 1), ...said },
+    }).catch(() => undefined); // Its reader is gone, which the stream itself will say.
+  const heartbeat = setInterval(() => void say({}), heartbeatMs);
+  return {
+    tell: async (message) => (message === undefined ? undefined : say({ message })),
+    close: () => clearInterval(heartbeat),
+  };
+}
