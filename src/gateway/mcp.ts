@@ -19,6 +19,7 @@ import { userParams } from './views.js';
 const PATH = '/v1/users/:user/mcp';
 const SESSION_HEADER = 'mcp-session-id';
 
+/** One for each request, so that a request's rate is a call's; the protocol has no other since 2025-06-18. */
 const message = z
   .looseObject({
     jsonrpc: z.literal('2.0'),
@@ -28,7 +29,6 @@ const message = z
   })
   .meta({ id: 'McpMessage' });
 type Message = z.infer<typeof message>;
-const body = z.union([message, z.array(message).min(1).describe('Of clients of 2025-03-26 and before')]);
 
 const refused = {
   description: 'The request was refused: before MCP as a problem, within it as an error of JSON-RPC',
@@ -43,7 +43,7 @@ export function addMcpRoutes(app: Gateway, { client, closing, eventStreams, stre
   app.post(
     PATH,
     describe('user', {
-      ...{ summary: "Use the user's machine as tools, by MCP (docs/clients.md)", tags: ['mcp'], params: userParams, body },
+      ...{ summary: "Use the user's machine as tools, by MCP (docs/clients.md)", tags: ['mcp'], params: userParams, body: message },
       response: {
         200: {
           description: 'Answers, each a message of JSON-RPC',
@@ -56,9 +56,8 @@ export function addMcpRoutes(app: Gateway, { client, closing, eventStreams, stre
     }),
     async (request, reply) => {
       const userId = userOf(request.params);
-      const messages = [request.body].flat();
       const sessionId = sessionOf(request);
-      await cancelNamed(userId, sessionId, messages);
+      if (sessionId !== undefined) await cancelNamed(userId, sessionId, request.body);
       const noteEnd = eventStreams.open(request, userId);
       let end: StreamEnd = 'failed';
       const gone = new AbortController();
@@ -82,9 +81,7 @@ export function addMcpRoutes(app: Gateway, { client, closing, eventStreams, stre
           },
         );
         const answer = await fetch(toWebRequest(request, gone.signal), { parsedBody: request.body });
-        if (answer.ok && messages.some(({ method }) => method === 'initialize')) {
-          answer.headers.set(SESSION_HEADER, uuidv7());
-        }
+        if (answer.ok && request.body.method === 'initialize') answer.headers.set(SESSION_HEADER, uuidv7());
         end = await relay(answer, begin(reply, answer), gone);
       } finally {
         noteEnd(end);
@@ -93,17 +90,14 @@ export function addMcpRoutes(app: Gateway, { client, closing, eventStreams, stre
     },
   );
 
-  /** Whoever sends it to another replica, or twice: it names the turn. One that there is not is nothing to cancel. */
-  async function cancelNamed(userId: string, sessionId: string | undefined, messages: readonly Message[]): Promise<void> {
-    if (sessionId === undefined) return;
-    for (const { method, params } of messages) {
-      const id = params?.['requestId'];
-      if (method !== 'notifications/cancelled' || (typeof id !== 'string' && typeof id !== 'number')) continue;
-      try {
-        await client.cancelTurn({ userId, turnId: sessionTurnId(sessionId, id) });
-      } catch (error) {
-        if (!InnkeeperError.is(error) || error.kind !== 'rejected') throw error;
-      }
+  /** Also where another replica holds the call: the word names its turn. One that there is not is nothing to cancel. */
+  async function cancelNamed(userId: string, sessionId: string, { method, params }: Message): Promise<void> {
+    const id = params?.['requestId'];
+    if (method !== 'notifications/cancelled' || (typeof id !== 'string' && typeof id !== 'number')) return;
+    try {
+      await client.cancelTurn({ userId, turnId: sessionTurnId(sessionId, id) });
+    } catch (error) {
+      if (!InnkeeperError.is(error) || error.kind !== 'rejected') throw error;
     }
   }
 

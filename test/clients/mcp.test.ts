@@ -191,12 +191,12 @@ describe.each(ERAS)('an agent (%s)', (era) => {
   });
 
   it.each([
-    ['bash', {}, /^INVALID_INPUT: The argument "command" must be text/],
-    ['bash', { command: 'ls', cwd: '/' }, /^INVALID_INPUT: bash has no argument "cwd"/],
-    ['read_file', { path: 'x', offset: 0 }, /^INVALID_INPUT: The argument "offset"/],
-    ['write_file', { path: 'x', content: 'x'.repeat(128 * 1024) }, /^INVALID_INPUT: The arguments are larger than/],
-    ['status', { deep: true }, /^INVALID_INPUT: status has no argument/],
-  ])('%s %j is refused in words, and nothing is stored', async (name, values, words) => {
+    ['a missing argument', 'bash', {}, /^INVALID_INPUT: The argument "command" must be text/],
+    ['an argument too many', 'bash', { command: 'ls', cwd: '/' }, /^INVALID_INPUT: bash has no argument "cwd"/],
+    ['a line that there is not', 'read_file', { path: 'x', offset: 0 }, /^INVALID_INPUT: The argument "offset"/],
+    ['too much', 'write_file', { path: 'x', content: 'x'.repeat(128 * 1024) }, /^INVALID_INPUT: The arguments are larger/],
+    ['a question to status', 'status', { deep: true }, /^INVALID_INPUT: status has no argument "deep"/],
+  ])('%s is refused in words, and nothing is stored', async (_what, name, values, words) => {
     const userId = `mcp-bad-${era}`;
     const { call } = await connect(userId, { era });
     expect(await call(name, values)).toMatchObject({ isError: true, text: expect.stringMatching(words) as string });
@@ -425,6 +425,13 @@ describe('the route', () => {
       expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
       expect(await answer.json()).toMatchObject({ code: 'METHOD_NOT_ALLOWED' });
     }
+  });
+
+  it('takes one message at a time', async () => {
+    const ping = { jsonrpc: '2.0', id: 1, method: 'ping' };
+    const answer = await post('mcp-route', [ping, { ...ping, id: 2 }], {});
+    expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'INVALID_INPUT' }]);
+    expect(await answerOf(await post('mcp-route', ping, {}))).toMatchObject({ id: 1, result: {} });
   });
 
   it('refuses who has no key before there is any MCP', async () => {
