@@ -76,7 +76,10 @@ function toResult(call: {
 }
 
 /** `openTurnId`: the turn goes on, or may. */
-export function toErrorResult({ code, message, advice }: InnkeeperError, openTurnId: string | undefined): CallToolResult {
+export function toErrorResult(
+  { code, message, advice }: InnkeeperError,
+  openTurnId: string | undefined,
+): CallToolResult {
   const goesOn =
     openTurnId === undefined
       ? ''

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  McpServer,
   ProtocolError,
   ProtocolErrorCode,
-  Server,
   type CallToolResult,
   type RequestId,
   type ServerContext,
@@ -37,9 +37,9 @@ export interface McpServerParts {
 
 type McpRequest = ServerContext['mcpReq'];
 
-export function createMcpServer(parts: McpServerParts): Server {
+export function createMcpServer(parts: McpServerParts): McpServer {
   const { client, userId, gone, closing } = parts;
-  const server = new Server(
+  const mcp = new McpServer(
     { name: 'innkeeper', title: "A user's Linux machine", version: '1' },
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
   );
@@ -78,6 +78,8 @@ export function createMcpServer(parts: McpServerParts): Server {
     }
   }
 
+  // Beneath its register of tools, which would check arguments in words of its own.
+  const { server } = mcp;
   server.setRequestHandler('tools/list', () => ({ tools: [...TOOLS] }));
   server.setRequestHandler('tools/call', async ({ params: { name, arguments: values } }, { mcpReq }) => {
     if (!TOOLS.some((tool) => tool.name === name)) {
@@ -96,7 +98,7 @@ export function createMcpServer(parts: McpServerParts): Server {
       return toErrorResult(known, isRefused ? undefined : turnId);
     }
   });
-  return server;
+  return mcp;
 }
 
 /** @throws InnkeeperError INVALID_TURN_ID */

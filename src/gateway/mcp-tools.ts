@@ -40,8 +40,14 @@ const STATUS: Tool = {
   outputSchema: {
     type: 'object',
     properties: {
-      machine: { type: 'string', description: 'Its phase: ready, asleep, waking, …; none: it will be made by the first call' },
-      generation: { type: 'integer', description: 'Grows when the machine is replaced; files of an earlier one are gone' },
+      machine: {
+        type: 'string',
+        description: 'Its phase: ready, asleep, waking, …; none: it will be made by the first call',
+      },
+      generation: {
+        type: 'integer',
+        description: 'Grows when the machine is replaced; files of an earlier one are gone',
+      },
       openTurns: { type: 'integer', description: 'Calls and messages that run or wait' },
       runningTurnId: orNull('string'),
       lastTurnAt: { ...orNull('string'), description: 'ISO 8601' },

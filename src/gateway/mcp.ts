@@ -43,7 +43,12 @@ export function addMcpRoutes(app: Gateway, { client, closing, eventStreams, stre
   app.post(
     PATH,
     describe('user', {
-      ...{ summary: "Use the user's machine as tools, by MCP (docs/clients.md)", tags: ['mcp'], params: userParams, body: message },
+      ...{
+        summary: "Use the user's machine as tools, by MCP (docs/clients.md)",
+        tags: ['mcp'],
+        params: userParams,
+        body: message,
+      },
       response: {
         200: {
           description: 'Answers, each a message of JSON-RPC',

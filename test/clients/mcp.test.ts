@@ -138,7 +138,13 @@ describe.each(ERAS)('an agent (%s)', (era) => {
     const { text, isError, structured } = await call('bash', { command: 'echo "made of $((40 + 2))"; exit 3' });
     expect(text).toBe('made of 42\n[exit code 3]');
     expect(isError).toBe(false);
-    expect(structured).toMatchObject({ state: 'completed', code: null, outcome: 'exited', exitCode: 3, outputBytes: 11 });
+    expect(structured).toMatchObject({
+      state: 'completed',
+      code: null,
+      outcome: 'exited',
+      exitCode: 3,
+      outputBytes: 11,
+    });
     const turnId = String(structured?.['turnId']);
     expect(await turnsOf(userId)).toEqual([`${turnId} completed 1`]);
     expect(await stage.transcript({ userId, turnId })).toEqual([
@@ -149,9 +155,10 @@ describe.each(ERAS)('an agent (%s)', (era) => {
     const [command, ...others] = await stage.journal(userId);
     expect(others).toEqual([]);
     expect(command).toMatchObject({ starts: 1, exitCode: 3 });
-    const steps = await stage.sql('select model, input_tokens from steps join turns using (turn_key) where user_id = $1', [
-      userId,
-    ]);
+    const steps = await stage.sql(
+      'select model, input_tokens from steps join turns using (turn_key) where user_id = $1',
+      [userId],
+    );
     expect(steps).toEqual([
       { model: 'given', input_tokens: null },
       { model: 'given', input_tokens: null },
@@ -194,7 +201,12 @@ describe.each(ERAS)('an agent (%s)', (era) => {
     ['a missing argument', 'bash', {}, /^INVALID_INPUT: The argument "command" must be text/],
     ['an argument too many', 'bash', { command: 'ls', cwd: '/' }, /^INVALID_INPUT: bash has no argument "cwd"/],
     ['a line that there is not', 'read_file', { path: 'x', offset: 0 }, /^INVALID_INPUT: The argument "offset"/],
-    ['too much', 'write_file', { path: 'x', content: 'x'.repeat(128 * 1024) }, /^INVALID_INPUT: The arguments are larger/],
+    [
+      'too much',
+      'write_file',
+      { path: 'x', content: 'x'.repeat(128 * 1024) },
+      /^INVALID_INPUT: The arguments are larger/,
+    ],
     ['a question to status', 'status', { deep: true }, /^INVALID_INPUT: status has no argument "deep"/],
   ])('%s is refused in words, and nothing is stored', async (_what, name, values, words) => {
     const userId = `mcp-bad-${era}`;
@@ -212,7 +224,11 @@ describe.each(ERAS)('an agent (%s)', (era) => {
     const userId = `mcp-cancel-${era}`;
     const { call } = await connect(userId, { era });
     const cancel = new AbortController();
-    const running = call('bash', { command: 'echo begun > ~/begun; sleep 300; echo over > ~/over' }, { signal: cancel.signal });
+    const running = call(
+      'bash',
+      { command: 'echo begun > ~/begun; sleep 300; echo over > ~/over' },
+      { signal: cancel.signal },
+    );
     running.catch(() => undefined);
     await untilWritten(stage, userId, 'begun');
     cancel.abort('no longer wanted');
@@ -395,24 +411,28 @@ describe('when something goes away', () => {
     expect(await stage.lines(userId, 'begun')).toEqual([]);
   });
 
-  it('a gateway that ends says which turn goes on, and another one tells of its end', { timeout: 2 * TURN_MS }, async () => {
-    const userId = 'mcp-drain';
-    const ending = await stage.stack.startGateway();
-    const { call } = await connect(userId, { url: ending.url });
-    const command = `echo begun >> ~/begun; ${UNTIL_GO}; echo over`;
-    const running = call('bash', { command });
-    await untilWritten(stage, userId, 'begun');
-    ending.process.signal('SIGTERM');
-    const { text, isError } = await running;
-    expect([isError, text]).toEqual([true, expect.stringMatching(/^RESULT_TIMEOUT: .*"innkeeper\/turnId":"mcp-/)]);
-    expect(await ending.process.exited).toMatchObject({ code: 0 });
-    const turnId = /"innkeeper\/turnId":"(mcp-\w+)"/.exec(text)?.[1] ?? '';
-    const { call: callAgain } = await connect(userId);
-    const again = callAgain('bash', { command }, { turnId });
-    await go(userId);
-    expect(await again).toMatchObject({ text: 'over\n[exit code 0]', structured: { turnId } });
-    expect(await stage.lines(userId, 'begun')).toHaveLength(1);
-  });
+  it(
+    'a gateway that ends says which turn goes on, and another one tells of its end',
+    { timeout: 2 * TURN_MS },
+    async () => {
+      const userId = 'mcp-drain';
+      const ending = await stage.stack.startGateway();
+      const { call } = await connect(userId, { url: ending.url });
+      const command = `echo begun >> ~/begun; ${UNTIL_GO}; echo over`;
+      const running = call('bash', { command });
+      await untilWritten(stage, userId, 'begun');
+      ending.process.signal('SIGTERM');
+      const { text, isError } = await running;
+      expect([isError, text]).toEqual([true, expect.stringMatching(/^RESULT_TIMEOUT: .*"innkeeper\/turnId":"mcp-/)]);
+      expect(await ending.process.exited).toMatchObject({ code: 0 });
+      const turnId = /"innkeeper\/turnId":"(mcp-\w+)"/.exec(text)?.[1] ?? '';
+      const { call: callAgain } = await connect(userId);
+      const again = callAgain('bash', { command }, { turnId });
+      await go(userId);
+      expect(await again).toMatchObject({ text: 'over\n[exit code 0]', structured: { turnId } });
+      expect(await stage.lines(userId, 'begun')).toHaveLength(1);
+    },
+  );
 });
 
 describe('the route', () => {
@@ -466,28 +486,32 @@ describe('the route', () => {
     }
   });
 
-  it('counts its open answers among the event streams, and tells quiet ones that they live', { timeout: TURN_MS }, async () => {
-    const streams = { max: 10, ofUserMax: 1, heartbeatMs: 20, stallMs: 30_000 };
-    const { base, keys, client, close } = await openGateway({ streams });
-    try {
-      const userId = 'mcp-quiet';
-      const { call, client: agent } = await connect(userId, { url: base, credential: keys.service });
-      const told: (string | undefined)[] = [];
-      // No worker is there: it waits.
-      const running = call('bash', { command: 'true' }, { onprogress: ({ message }) => told.push(message) });
-      const turnId = await waitFor('its turn', () => /turn (\S+)\.$/.exec(told.join(''))?.[1]);
-      await waitFor('heartbeats', () => told.filter((message) => message === undefined).length >= 3);
-      await expect(agent.listTools()).rejects.toMatchObject({ data: { status: 429 } });
-      await client.cancelTurn({ userId, turnId });
-      const { text, structured, isError } = await running;
-      expect(text).toMatch(/^The call did not run\.\nCANCELLED: /);
-      expect(structured).toMatchObject({ state: 'cancelled', code: 'CANCELLED', outcome: null, exitCode: null });
-      expect(isError).toBe(true);
-      expect((await agent.listTools()).tools).not.toEqual([]);
-    } finally {
-      await close();
-    }
-  });
+  it(
+    'counts its open answers among the event streams, and tells quiet ones that they live',
+    { timeout: TURN_MS },
+    async () => {
+      const streams = { max: 10, ofUserMax: 1, heartbeatMs: 20, stallMs: 30_000 };
+      const { base, keys, client, close } = await openGateway({ streams });
+      try {
+        const userId = 'mcp-quiet';
+        const { call, client: agent } = await connect(userId, { url: base, credential: keys.service });
+        const told: (string | undefined)[] = [];
+        // No worker is there: it waits.
+        const running = call('bash', { command: 'true' }, { onprogress: ({ message }) => told.push(message) });
+        const turnId = await waitFor('its turn', () => /turn (\S+)\.$/.exec(told.join(''))?.[1]);
+        await waitFor('heartbeats', () => told.filter((message) => message === undefined).length >= 3);
+        await expect(agent.listTools()).rejects.toMatchObject({ data: { status: 429 } });
+        await client.cancelTurn({ userId, turnId });
+        const { text, structured, isError } = await running;
+        expect(text).toMatch(/^The call did not run\.\nCANCELLED: /);
+        expect(structured).toMatchObject({ state: 'cancelled', code: 'CANCELLED', outcome: null, exitCode: null });
+        expect(isError).toBe(true);
+        expect((await agent.listTools()).tools).not.toEqual([]);
+      } finally {
+        await close();
+      }
+    },
+  );
 });
 
 describe('what docs/clients.md shows', () => {
@@ -507,11 +531,11 @@ describe('what docs/clients.md shows', () => {
   it('runs a command, as a program', { timeout: TURN_MS }, async () => {
     const [shown = ''] = snippetsOf('MCP', 'ts');
     const program = shown.replace('/ada/', '/mcp-program/');
-    const { code, stdout, stderr } = await runProgram(
-      process.execPath,
-      ['--input-type=module', '--eval', program],
-      { cwd: PROJECT_ROOT, env: { INNKEEPER_URL: gateway.url, INNKEEPER_KEY: key }, timeoutMs: TURN_MS - 10_000 },
-    );
+    const { code, stdout, stderr } = await runProgram(process.execPath, ['--input-type=module', '--eval', program], {
+      cwd: PROJECT_ROOT,
+      env: { INNKEEPER_URL: gateway.url, INNKEEPER_KEY: key },
+      timeoutMs: TURN_MS - 10_000,
+    });
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toMatch(/^Linux\n\[exit code 0\]/);
     expect(stdout).toContain("outcome: 'exited'");
