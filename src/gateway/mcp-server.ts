@@ -16,7 +16,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseTurnId } from '../contracts/ids.js';
-import { parseToolCall } from '../contracts/tools.js';
+import { parseToolCall, type ToolCall } from '../contracts/tools.js';
 import { createCallStory, toErrorResult, TURN_ID_KEY } from './mcp-result.js';
 import { INSTRUCTIONS, STATUS_TOOL, TOOLS, toStatus } from './mcp-tools.js';
 import { toInnkeeperError } from './problem.js';
@@ -28,7 +28,7 @@ export interface McpServerParts {
   readonly sessionId: string | undefined;
   /** Aborts when nobody reads the answer any more. */
   readonly gone: AbortSignal;
-  /** Whether that means that the call is to be cancelled. */
+  /** Whether that is how the client cancels. */
   isCancelledWhenGone(): boolean;
   readonly closing: AbortSignal;
   readonly heartbeatMs: number;
@@ -53,17 +53,16 @@ export function createMcpServer(parts: McpServerParts): McpServer {
     return { content: [{ type: 'text', text: JSON.stringify(structuredContent) }], structuredContent };
   }
 
-  /** Whoever goes leaves the turn to itself, unless going is how the protocol cancels. */
-  async function run(name: string, values: unknown, turnId: string, request: McpRequest): Promise<CallToolResult> {
-    const { call } = parseToolCall(name, values);
+  /** A turn that its caller can name may be come back for: it outlives its requests, however they end. */
+  async function run(call: ToolCall, of: CallTurn, request: McpRequest): Promise<CallToolResult> {
     gone.throwIfAborted();
-    const turn = { userId, turnId };
+    const turn = { userId, turnId: of.turnId };
     await client.runTool({ ...turn, ...call, origin: 'mcp' });
-    const story = createCallStory(turnId, call.tool);
+    const story = createCallStory(turn.turnId, call.tool);
     const progress = openProgress(request, parts.heartbeatMs);
     const signal = AbortSignal.any([gone, closing]);
     try {
-      for await (const item of client.followEvents({ userId, after: { beginningOf: turnId }, signal })) {
+      for await (const item of client.followEvents({ userId, after: { beginningOf: turn.turnId }, signal })) {
         await progress.tell(story.tell(item));
         const result = story.result();
         if (result !== undefined) return result;
@@ -71,7 +70,7 @@ export function createMcpServer(parts: McpServerParts): McpServer {
       throw new Error('the events of a turn ended before the turn');
     } catch (error) {
       if (closing.aborted) throw new InnkeeperError('RESULT_TIMEOUT', 'The gateway ends before the turn does.');
-      if (parts.isCancelledWhenGone()) await client.cancelTurn(turn);
+      if (!of.isChosen && parts.isCancelledWhenGone()) await client.cancelTurn(turn);
       throw error;
     } finally {
       progress.close();
@@ -85,27 +84,33 @@ export function createMcpServer(parts: McpServerParts): McpServer {
     if (!TOOLS.some((tool) => tool.name === name)) {
       throw new ProtocolError(ProtocolErrorCode.InvalidParams, `There is no tool named ${JSON.stringify(name)}.`);
     }
-    let turnId: string | undefined;
+    let turn: CallTurn | undefined;
     try {
       if (name === STATUS_TOOL) return await status(values);
-      turnId = turnIdOf(mcpReq, parts.sessionId);
-      return await run(name, values, turnId, mcpReq);
+      turn = turnOf(mcpReq, parts.sessionId);
+      return await run(parseToolCall(name, values).call, turn, mcpReq);
     } catch (error) {
       const known = toInnkeeperError(error);
       const isRefused = known.kind === 'rejected';
       if (!isRefused && error !== gone.reason) parts.log.warn({ code: known.code, err: error }, 'call failed');
       // What was refused was not stored.
-      return toErrorResult(known, isRefused ? undefined : turnId);
+      return toErrorResult(known, isRefused ? undefined : turn?.turnId);
     }
   });
   return mcp;
 }
 
+interface CallTurn {
+  readonly turnId: string;
+  /** By the caller. */
+  readonly isChosen: boolean;
+}
+
 /** @throws InnkeeperError INVALID_TURN_ID */
-function turnIdOf({ id, _meta }: McpRequest, sessionId: string | undefined): string {
+function turnOf({ id, _meta }: McpRequest, sessionId: string | undefined): CallTurn {
   const chosen: unknown = _meta?.[TURN_ID_KEY];
-  if (chosen !== undefined) return parseTurnId(chosen);
-  return sessionId === undefined ? uuidv7() : sessionTurnId(sessionId, id);
+  if (chosen !== undefined) return { turnId: parseTurnId(chosen), isChosen: true };
+  return { turnId: sessionId === undefined ? uuidv7() : sessionTurnId(sessionId, id), isChosen: false };
 }
 
 /** A session's request has an id of its own: the request again is the same turn, and so is what a cancel names. */

@@ -82,7 +82,7 @@ export function addMcpRoutes(app: Gateway, { client, closing, eventStreams, stre
             ...{ responseMode: 'sse', keepAliveMs: streams.heartbeatMs },
             // There is nothing to subscribe to: tools do not change.
             maxSubscriptions: 0,
-            onerror: (error) => request.log.info({ err: error }, 'MCP'),
+            onerror: (error) => request.log.debug({ err: error }, 'MCP'),
           },
         );
         const answer = await fetch(toWebRequest(request, gone.signal), { parsedBody: request.body });

@@ -31,13 +31,15 @@ type Era = (typeof ERAS)[number];
 let stage: Stage;
 let model: RecordingModel;
 let gateway: RunningGateway;
+/** Another one, until it is ended. */
+let replica: RunningGateway;
 let key = '';
 const clients: Client[] = [];
 
 beforeAll(async () => {
   model = await startRecordingModel();
   stage = await openStage({ env: { MODEL_BASE_URL: model.url } });
-  gateway = await stage.stack.startGateway();
+  [gateway, replica] = await Promise.all([stage.stack.startGateway(), stage.stack.startGateway()]);
   const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
   ({ key } = await createApiKey(store, { name: 'mcp', scope: 'service' }));
   await store.end();
@@ -98,8 +100,13 @@ const turnsOf = async (userId: string): Promise<string[]> =>
   (await stage.database.turns(userId)).map(({ turnId, state, ends }) => `${turnId} ${state} ${ends}`);
 
 /** A request as the older protocol sends it, to be sent as often as one likes. */
-async function post(userId: string, body: object, headers: Record<string, string>): Promise<Response> {
-  return fetch(new URL(`/v1/users/${userId}/mcp`, gateway.url), {
+async function post(
+  userId: string,
+  body: object,
+  headers: Record<string, string> = {},
+  { url } = gateway,
+): Promise<Response> {
+  return fetch(new URL(`/v1/users/${userId}/mcp`, url), {
     method: 'POST',
     headers: {
       ...{ authorization: `Bearer ${key}`, 'content-type': 'application/json' },
@@ -117,7 +124,8 @@ async function answerOf(response: Response): Promise<Record<string, unknown>> {
 
 describe.each(ERAS)('an agent (%s)', (era) => {
   it('is shown the tools of the model and one to look, each with what it takes and answers', async () => {
-    const { client } = await connect(`mcp-list-${era}`, { era });
+    const { client, transport } = await connect(`mcp-list-${era}`, { era });
+    expect(transport.protocolVersion).toBe(era === 'legacy' ? '2025-11-25' : '2026-07-28');
     const { tools } = await client.listTools();
     expect(tools.map(({ name }) => name)).toEqual(['bash', 'write_file', 'read_file', 'status']);
     for (const { name, description, parameters } of toolDefinitions) {
@@ -241,6 +249,27 @@ describe.each(ERAS)('an agent (%s)', (era) => {
     expect(await call('bash', { command: 'echo next' })).toMatchObject({ text: 'next\n[exit code 0]' });
   });
 
+  it('that chose the id of its call may leave, and come back for the result', { timeout: TURN_MS }, async () => {
+    const userId = `mcp-back-${era}`;
+    const { call } = await connect(userId, { era });
+    const command = `echo begun >> ~/begun; ${UNTIL_GO}; echo over`;
+    const leaving = new AbortController();
+    const left = call('bash', { command }, { turnId: 'long', signal: leaving.signal });
+    left.catch(() => undefined);
+    await untilWritten(stage, userId, 'begun');
+    leaving.abort('for now');
+    await expect(left).rejects.toThrow();
+    // Later than the leaving was heard of: the gateway has done what it does about it.
+    await call('status', {});
+    const again = call('bash', { command }, { turnId: 'long' });
+    await go(userId);
+    expect(await again).toMatchObject({
+      text: 'over\n[exit code 0]',
+      structured: { turnId: 'long', state: 'completed' },
+    });
+    expect(await stage.lines(userId, 'begun')).toEqual(['begun']);
+  });
+
   it('given the same id again by its caller is told of the same call', { timeout: TURN_MS }, async () => {
     const userId = `mcp-again-${era}`;
     const [one, other] = [await connect(userId, { era }), await connect(userId, { era })];
@@ -359,7 +388,7 @@ describe('a request of a session', () => {
     const session = { 'mcp-session-id': transport.sessionId ?? '' };
     expect(session['mcp-session-id']).toMatch(/^[\x21-\x7e]{36}$/);
     const request = callOf(77, 'echo run >> ~/runs; wc -l < ~/runs');
-    const answers = await Promise.all([post(userId, request, session), post(userId, request, session)]);
+    const answers = await Promise.all([post(userId, request, session), post(userId, request, session, replica)]);
     const [one, other] = await Promise.all(answers.map(answerOf));
     expect(one).toMatchObject({ id: 77, result: { content: [{ type: 'text', text: '1\n[exit code 0]' }] } });
     expect(other).toEqual(one);
@@ -373,6 +402,19 @@ describe('a request of a session', () => {
     expect(await answerOf(await post(userId, callOf(77, 'true'), session))).toMatchObject({
       ...{ result: { isError: true, content: [{ text: expect.stringMatching(/^TURN_ID_REUSED: /) as string }] } },
     });
+  });
+
+  it('is cancelled by its name, at any replica', { timeout: TURN_MS }, async () => {
+    const userId = 'mcp-elsewhere';
+    const session = { 'mcp-session-id': 'session-1' };
+    const running = post(userId, callOf(5, 'echo begun > ~/begun; sleep 300'), session).then(answerOf);
+    await untilWritten(stage, userId, 'begun');
+    const cancelled = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 5 } };
+    expect((await post(userId, cancelled, { 'mcp-session-id': 'session-2' }, replica)).status).toBe(202);
+    expect((await stage.database.turns(userId)).map(({ state }) => state)).toEqual(['running']);
+    expect((await post(userId, cancelled, session, replica)).status).toBe(202);
+    expect(await running).toMatchObject({ result: { isError: true, structuredContent: { state: 'cancelled' } } });
+    expect(await stage.journal(userId)).toMatchObject([{ starts: 1, endedAtMs: expect.any(Number) as number }]);
   });
 
   it('goes on where its reader leaves without a word', { timeout: TURN_MS }, async () => {
@@ -416,7 +458,7 @@ describe('when something goes away', () => {
     { timeout: 2 * TURN_MS },
     async () => {
       const userId = 'mcp-drain';
-      const ending = await stage.stack.startGateway();
+      const ending = replica;
       const { call } = await connect(userId, { url: ending.url });
       const command = `echo begun >> ~/begun; ${UNTIL_GO}; echo over`;
       const running = call('bash', { command });
@@ -449,9 +491,9 @@ describe('the route', () => {
 
   it('takes one message at a time', async () => {
     const ping = { jsonrpc: '2.0', id: 1, method: 'ping' };
-    const answer = await post('mcp-route', [ping, { ...ping, id: 2 }], {});
+    const answer = await post('mcp-route', [ping, { ...ping, id: 2 }]);
     expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'INVALID_INPUT' }]);
-    expect(await answerOf(await post('mcp-route', ping, {}))).toMatchObject({ id: 1, result: {} });
+    expect(await answerOf(await post('mcp-route', ping))).toMatchObject({ id: 1, result: {} });
   });
 
   it('refuses who has no key before there is any MCP', async () => {
