@@ -4,6 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import { toGivenTurn } from './client/given-turn.js';
 import { createLanes } from './client/lanes.js';
 import { traceSignals } from './client/trace-signals.js';
 import { InnkeeperError } from './contracts/errors.js';
@@ -17,17 +18,19 @@ import {
 } from './contracts/limits.js';
 import { cancelTurn, destroy, enqueueTurn, messageOf, sleepNow, wakeNow } from './contracts/messages.js';
 import { createEventFeed, type EventFeed, type FeedItem, type FollowFrom } from './client/event-feed.js';
-import { admitTurn, requestCancel } from './store/admission.js';
+import type { ToolCall } from './contracts/tools.js';
+import { admitTurn, requestCancel, type AdmitTurnInput } from './store/admission.js';
 import { workflowIdOf } from './store/lane-ids.js';
 import { createPool, type Store } from './store/pool.js';
 import { createTurnListener, type TurnListener } from './store/turn-listener.js';
-import { getTurn, type TurnView } from './store/turns.js';
+import { getTurn, type TurnOrigin, type TurnView } from './store/turns.js';
 import { createUser, destroyedUser, getUser, requestDestroy, type UserView } from './store/users.js';
 import { inSpan, type SpanOptions } from './telemetry/spans.js';
 
 export { InnkeeperError } from './contracts/errors.js';
 export type { EventPosition, TurnDelta, TurnEvent } from './contracts/events.js';
 export { formatPosition, parsePosition } from './contracts/events.js';
+export type { ToolCall } from './contracts/tools.js';
 export type { FeedItem, FollowFrom } from './client/event-feed.js';
 export type { TurnView } from './store/turns.js';
 export type { UserView } from './store/users.js';
@@ -53,7 +56,7 @@ export interface SubmittedTurn {
   /** Place in the user's order, from 1. */
   readonly position: number;
   readonly state: TurnView['state'];
-  /** False: this id was submitted before, with the same prompt. */
+  /** False: this id was submitted before, with the same prompt or call. */
   readonly isNew: boolean;
 }
 
@@ -74,6 +77,13 @@ export interface InnkeeperClient {
    *   TURN_ID_REUSED, QUEUE_FULL, USER_DESTROYED (nothing stored); STORE_UNAVAILABLE; LANE_UNREACHABLE (stored: repeat)
    */
   submitTurn(turn: TurnRef & { readonly prompt: string }): Promise<SubmittedTurn>;
+  /**
+   * Runs one tool on the machine, as a turn that is this call alone: in the user's order, at most once, in the transcript, and no
+   * model is asked. Its output is in the event log (`command.ended`). Repeat it with the same id as often as you like.
+   * @param turn `origin`: which way it came in, which the transcript says; default `backend`
+   * @throws InnkeeperError as submitTurn; INVALID_INPUT where the tool does not take the arguments (before any network)
+   */
+  runTool(turn: TurnRef & ToolCall & { readonly origin?: TurnOrigin }): Promise<SubmittedTurn>;
   /**
    * Waits until the turn is over and answers it, whatever its outcome. Postgres being away meanwhile is waited out.
    * @throws InnkeeperError RESULT_TIMEOUT after `timeoutMs` (default 35 min) or at `close`, TURN_UNKNOWN, USER_UNKNOWN; the signal's
@@ -147,25 +157,33 @@ export function createClient(options: ClientOptions): InnkeeperClient {
     return workflowId;
   }
 
+  async function submit(turn: TurnRef & Pick<AdmitTurnInput, 'prompt' | 'given'>): Promise<SubmittedTurn> {
+    const { turnId } = turn;
+    const admitted = await admitTurn(store, {
+      ...turn,
+      workflowId: laneOf(turn.userId),
+      openTurnsMax: options.openTurnsMax ?? OPEN_TURNS_MAX_DEFAULT,
+    });
+    const { turnKey, position, state, isNew, workflowId } = admitted;
+    // A repeated turn that is still open is signalled again: the first signal may have been lost.
+    if (state === 'queued' || state === 'running') {
+      const admission = state === 'queued' ? { admitted: { turnKey, position } } : {};
+      await tell(workflowId, messageOf(enqueueTurn, { turnId, ...admission }));
+    }
+    return { turnId, position, state, isNew };
+  }
+
   const verbs: InnkeeperClient = {
     async submitTurn({ userId, turnId, prompt }) {
       parseUserId(userId);
       parseTurnId(turnId);
       assertPrompt(prompt);
-      const admitted = await admitTurn(store, {
-        userId,
-        workflowId: laneOf(userId),
-        turnId,
-        prompt,
-        openTurnsMax: options.openTurnsMax ?? OPEN_TURNS_MAX_DEFAULT,
-      });
-      const { turnKey, position, state, isNew, workflowId } = admitted;
-      // A repeated turn that is still open is signalled again: the first signal may have been lost.
-      if (state === 'queued' || state === 'running') {
-        const admission = state === 'queued' ? { admitted: { turnKey, position } } : {};
-        await tell(workflowId, messageOf(enqueueTurn, { turnId, ...admission }));
-      }
-      return { turnId, position, state, isNew };
+      return submit({ userId, turnId, prompt });
+    },
+    async runTool({ userId, turnId, tool, arguments: values, origin = 'backend' }) {
+      parseUserId(userId);
+      parseTurnId(turnId);
+      return submit({ userId, turnId, ...toGivenTurn(tool, values, origin) });
     },
     async turnResult({ userId, turnId, timeoutMs = TURN_RESULT_WAIT_MS_DEFAULT, signal }) {
       parseUserId(userId);
@@ -235,6 +253,7 @@ export function createClient(options: ClientOptions): InnkeeperClient {
   return {
     ...verbs,
     submitTurn: async (turn) => inSpan('client.submitTurn', aboutTurn(turn), () => verbs.submitTurn(turn)),
+    runTool: async (turn) => inSpan('client.runTool', aboutTurn(turn), () => verbs.runTool(turn)),
     cancelTurn: async (turn) => inSpan('client.cancelTurn', aboutTurn(turn), () => verbs.cancelTurn(turn)),
   };
 }

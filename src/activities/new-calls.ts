@@ -2,9 +2,8 @@
  * Model's tool calls -> what is stored of them (pure). A call that cannot be run is stored with the reason as its outcome: the model
  * reads it in the next step.
  */
-import { utf8Bytes } from '../contracts/ids.js';
-import { TOOL_ARGUMENTS_BYTES_MAX, TOOL_CALLS_KEPT_MAX, TOOL_CALLS_PER_STEP_MAX } from '../contracts/limits.js';
-import { compileToolCall } from '../guest/tools.js';
+import { TOOL_CALLS_KEPT_MAX, TOOL_CALLS_PER_STEP_MAX } from '../contracts/limits.js';
+import { checkToolCall, sizeProblemOf } from '../contracts/tools.js';
 import type { ChatToolCall } from '../model/chat-model.js';
 import type { NewCall } from '../store/steps.js';
 
@@ -17,17 +16,15 @@ export function toNewCalls(calls: readonly ChatToolCall[]): NewCall[] {
 
 function toNewCall({ id: callId, name, argumentsJson }: ChatToolCall, index: number): NewCall {
   const tool = toToolName(name);
-  if (utf8Bytes(argumentsJson) > TOOL_ARGUMENTS_BYTES_MAX) {
-    const problem = `The arguments are larger than ${TOOL_ARGUMENTS_BYTES_MAX} bytes: write large files in parts.`;
-    return refused({ callId, tool, argumentsJson: '{}' }, problem);
-  }
+  const sizeProblem = sizeProblemOf(argumentsJson);
+  if (sizeProblem !== undefined) return refused({ callId, tool, argumentsJson: '{}' }, sizeProblem);
   if (index >= TOOL_CALLS_PER_STEP_MAX) {
     const problem = `Only ${TOOL_CALLS_PER_STEP_MAX} tool calls are taken at once: ask again.`;
     return refused({ callId, tool, argumentsJson }, problem);
   }
-  const compiled = compileToolCall(name, argumentsJson);
-  if (!compiled.ok) return refused({ callId, tool, argumentsJson }, compiled.problem);
-  return { callId, tool, argumentsJson, title: compiled.title };
+  const checked = checkToolCall(name, argumentsJson);
+  if (!checked.ok) return refused({ callId, tool, argumentsJson }, checked.problem);
+  return { callId, tool, argumentsJson, title: checked.title };
 }
 
 function refused(call: Pick<NewCall, 'callId' | 'tool' | 'argumentsJson'>, problem: string): NewCall {

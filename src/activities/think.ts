@@ -1,9 +1,9 @@
-/** The activity `think`: one model call of one step. Its result is stored once, in the transaction that may close the turn. */
+/** The activity `think`: the answer of one step, by one model call unless the turn's call was given with it. Its result is stored once, in the transaction that may close the turn. */
 import type { LaneSettings, StepInput, ThinkResult, TurnOutcome } from '../contracts/activities.js';
 import { InnkeeperError, type ErrorCode } from '../contracts/errors.js';
 import type { TurnDeltaBody } from '../contracts/events.js';
 import { CONTEXT_TURNS_MAX, EMPTY_ANSWERS_MAX, MODEL_ATTEMPTS_MAX } from '../contracts/limits.js';
-import { toolDefinitions } from '../guest/tools.js';
+import { toolDefinitions } from '../contracts/tools.js';
 import type { ChatAnswer, ChatDelta, ChatModel } from '../model/chat-model.js';
 import { buildContext } from '../model/context.js';
 import type { SystemPromptTemplate } from '../model/system-prompt.js';
@@ -13,6 +13,7 @@ import { getMachine } from '../store/machines.js';
 import type { Store } from '../store/pool.js';
 import { beginStep, countModelFailure, storeAnswer } from '../store/steps.js';
 import { activity, cancellationSignal, laneRun, type ActivityLog } from './context.js';
+import { toGivenAnswer } from './given-answer.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { KeepAwake } from './keep-awake.js';
 import { openLivePart, type LivePart, type LiveText } from './live-text.js';
@@ -87,13 +88,16 @@ export function createThink(deps: ThinkDeps): (input: ThinkInput) => Promise<Thi
     const { store, contextBytesMax: bytesMax } = deps;
     // Read meanwhile: nothing is said in a turn between two of its steps, or by another turn while this one is opened.
     const conversation = loadConversation(store, { turnKey: input.turnKey, turnsMax: CONTEXT_TURNS_MAX, bytesMax });
-    conversation.catch(() => undefined); // Thrown where it is read; not needed for a step that is over.
+    conversation.catch(() => undefined); // Thrown where it is read; not needed for a step that is over, or given.
     const { turnKey, step } = input;
     const opens = input.mayOpen === true ? { opens: deps.defaults } : {};
     const begun = await beginStep(store, { ...laneRun(), turnKey, step, ...opens });
     if (begun.kind === 'closed' || begun.kind === 'not_next') return begun;
     if (begun.kind === 'answered') return { kind: 'calls', calls: begun.calls };
-    const answer = await answerOf(begun.userId, { turnKey, step, try: begun.try }, conversation);
+    const answer =
+      begun.given === undefined
+        ? await answerOf(begun.userId, { turnKey, step, try: begun.try }, conversation)
+        : toGivenAnswer(begun.given);
     const result = await storeAnswer(store, {
       ...laneRun(),
       turnKey,

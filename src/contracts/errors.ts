@@ -44,7 +44,7 @@ const table = {
   TURN_ID_REUSED: {
     kind: 'rejected',
     httpStatus: 409,
-    advice: 'This turn id was used with another prompt: choose a new id for a new message.',
+    advice: 'This turn id was used with another prompt or call: choose a new id for a new one.',
   },
   QUEUE_FULL: {
     kind: 'rejected',
@@ -102,6 +102,11 @@ const table = {
     advice: 'Ask for the model "innkeeper": GET /v1/models lists what there is.',
   },
   ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
+  METHOD_NOT_ALLOWED: {
+    kind: 'rejected',
+    httpStatus: 405,
+    advice: 'Use a method that the header allow names.',
+  },
   BODY_TOO_LARGE: {
     kind: 'rejected',
     httpStatus: 413,

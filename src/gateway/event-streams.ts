@@ -45,6 +45,11 @@ export interface FollowFor {
 
 export interface EventStreams {
   /**
+   * Counts a stream that is served elsewhere, until what is answered is called with why it ended.
+   * @throws InnkeeperError STREAMS_EXCEEDED
+   */
+  open(request: FastifyRequest, userId: string): (end: StreamEnd) => void;
+  /**
    * Answers a request by a stream, and returns when that has ended, and why.
    * @throws InnkeeperError STREAMS_EXCEEDED, while an error is still an answer
    */
@@ -114,17 +119,25 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
     }
   }
 
+  function open(request: FastifyRequest, userId: string): (end: StreamEnd) => void {
+    const release = count.open(userId);
+    const noteEnd = metrics?.streamOpened(request);
+    return (end) => {
+      release();
+      noteEnd?.(end);
+    };
+  }
+
   return {
+    open,
     async serve(request, reply, follow) {
-      const release = count.open(follow.userId);
-      const noteEnd = metrics?.streamOpened(request);
+      const noteEnd = open(request, follow.userId);
       let reason: StreamEnd = 'failed';
       try {
         // On a connection that is to close, Node's own fetch takes a break for the end.
         reason = await stream(begin(reply, follow.projection.broken === undefined ? CLOSING : {}), follow);
       } finally {
-        release();
-        noteEnd?.(reason);
+        noteEnd(reason);
       }
       return reason;
     },

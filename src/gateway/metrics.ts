@@ -4,7 +4,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { InnkeeperClient } from '../client.js';
+import type { InnkeeperClient, SubmittedTurn } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { LANE_PHASES, type LanePhase } from '../contracts/lane-state.js';
 import { countOpen, type Counts } from '../store/counts.js';
@@ -74,18 +74,21 @@ export function createGatewayMetrics({ store }: { readonly store: Queryable }): 
     },
     countSubmissions: (client) => ({
       ...client,
-      async submitTurn(turn) {
-        try {
-          const submitted = await client.submitTurn(turn);
-          submissions.inc({ result: submitted.isNew ? 'new' : 'repeated' });
-          return submitted;
-        } catch (error) {
-          submissions.inc({ result: InnkeeperError.is(error) ? error.code : 'INTERNAL' });
-          throw error;
-        }
-      },
+      submitTurn: (turn) => counted(client.submitTurn(turn)),
+      runTool: (turn) => counted(client.runTool(turn)),
     }),
   };
+
+  async function counted(submitting: Promise<SubmittedTurn>): Promise<SubmittedTurn> {
+    try {
+      const submitted = await submitting;
+      submissions.inc({ result: submitted.isNew ? 'new' : 'repeated' });
+      return submitted;
+    } catch (error) {
+      submissions.inc({ result: InnkeeperError.is(error) ? error.code : 'INTERNAL' });
+      throw error;
+    }
+  }
 }
 
 /** What Postgres counts. Where it is away the last three lines are missing, and `innkeeper_store_up` says so. */

@@ -19,6 +19,7 @@ import { addAiSdkRoutes } from './ai-sdk.js';
 import { authenticate, authorize, userNamed, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
+import { addMcpRoutes } from './mcp.js';
 import { addOpenAiRoutes } from './openai.js';
 import { addOrigins } from './origins.js';
 import { addPage } from './page.js';
@@ -133,6 +134,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   addOpenAiRoutes(app, routeParts);
   addAiSdkRoutes(app, routeParts);
   addAgUiRoutes(app, routeParts);
+  addMcpRoutes(app, routeParts);
   return app;
 }
 

@@ -52,6 +52,7 @@ export const turnView = z
     position: z.int().describe("Place in the user's order, from 1"),
     state: turnState,
     prompt: z.string(),
+    origin: orNull(z.enum(['backend', 'mcp'])).describe('Of a turn whose tool call was given with it; null: a message'),
     answer: orNull(z.string()),
     errorCode: orNull(z.string()),
     steps: z.int(),

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { InnkeeperError } from '../contracts/errors.js';
 import { appendEvent } from './events.js';
+import { toGivenColumns, type GivenCall } from './given-call.js';
 import { withTransaction, type Store } from './pool.js';
 import { one, statement, toStorable } from './sql.js';
 import { noteTurnEnd, type TurnState } from './turns.js';
@@ -12,7 +13,9 @@ export interface AdmitTurnInput {
   /** Of a user that is not known yet. */
   readonly workflowId: string;
   readonly turnId: string;
+  /** What the user said; of a turn whose call is given, a line that says so. */
   readonly prompt: string;
+  readonly given?: GivenCall;
   /** Open turns that the user may have, this one and the running one included. */
   readonly openTurnsMax: number;
 }
@@ -38,8 +41,8 @@ const admit = statement(
        and (select count(*) from turns where user_id = $1 and state in ('queued', 'running')) < $5
      returning position
    ), inserted as (
-     insert into turns (user_id, turn_id, position, body_hash, prompt)
-     select $1, $2, place.position, $3, $4 from place
+     insert into turns (user_id, turn_id, position, body_hash, prompt, given_tool, given_arguments, origin)
+     select $1, $2, place.position, $3, $4, $6, $7, $8 from place
      returning turn_key, position, state, body_hash
    )
    select turn_key::text, position, state, body_hash, true as is_new from inserted
@@ -48,11 +51,12 @@ const admit = statement(
 );
 
 /**
- * Admits a turn; an unknown user is created with it. The same id with the same prompt answers the same turn.
+ * Admits a turn; an unknown user is created with it. The same id with the same prompt or call answers the same turn.
  * @throws InnkeeperError TURN_ID_REUSED, QUEUE_FULL, USER_DESTROYED; nothing is stored then
  */
 export function admitTurn(store: Store, turn: AdmitTurnInput): Promise<AdmittedTurn> {
-  const bodyHash = createHash('sha256').update(turn.prompt).digest('hex');
+  const { userId, turnId, prompt } = turn;
+  const bodyHash = bodyHashOf(turn);
   return withTransaction(store, async (tx) => {
     const user = await lockOrCreateUser(tx, turn);
     if (user.state !== 'active') throw destroyedUser(user.state);
@@ -62,21 +66,27 @@ export function admitTurn(store: Store, turn: AdmitTurnInput): Promise<AdmittedT
       state: TurnState;
       body_hash: string;
       is_new: boolean;
-    }>(admit, [turn.userId, turn.turnId, bodyHash, toStorable(turn.prompt), turn.openTurnsMax]);
+    }>(admit, [...[userId, turnId, bodyHash, toStorable(prompt), turn.openTurnsMax], ...toGivenColumns(turn.given)]);
     if (answer.rowCount === 0) {
       throw new InnkeeperError('QUEUE_FULL', `The user has ${turn.openTurnsMax} open turns, which is the limit.`);
     }
     const row = one(answer);
     if (row.body_hash !== bodyHash) {
-      throw new InnkeeperError('TURN_ID_REUSED', 'This turn id was used with another prompt.');
+      throw new InnkeeperError('TURN_ID_REUSED', 'This turn id was used with another prompt or call.');
     }
     if (row.is_new) {
       const body = { type: 'turn.queued', position: row.position } as const;
-      appendEvent(tx, { userId: turn.userId, turnKey: row.turn_key, body });
+      appendEvent(tx, { userId, turnKey: row.turn_key, body });
     }
     const { turn_key: turnKey, position, state, is_new: isNew } = row;
     return { turnKey, position, state, isNew, workflowId: user.workflow_id };
   });
+}
+
+/** A call's never equals a prompt's, whatever the prompt says. */
+function bodyHashOf({ prompt, given }: AdmitTurnInput): string {
+  const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
+  return given === undefined ? hash(prompt) : `call:${hash(JSON.stringify([given.tool, given.argumentsJson]))}`;
 }
 
 /** The turn $2 of the user $1 as it was found; where it waits, it is over. */

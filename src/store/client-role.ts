@@ -48,7 +48,7 @@ const GRANTS = `
   grant select (${FINDING_COLUMNS}) on reconcile_findings to ${CLIENT_ROLE};
   grant insert (user_id, workflow_id, idle_ms), update (state, workflow_id, position, event_seq, idle_ms, destroyed_at,
     last_error_code) on users to ${CLIENT_ROLE};
-  grant insert (user_id, turn_id, position, body_hash, prompt),
+  grant insert (user_id, turn_id, position, body_hash, prompt, given_tool, given_arguments, origin),
     update (state, error_code, cancel_requested_at, ended_at) on turns to ${CLIENT_ROLE};
   grant insert (user_id, seq, turn_key, body) on turn_events to ${CLIENT_ROLE};
 `;

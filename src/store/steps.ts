@@ -13,6 +13,7 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { commandId } from '../contracts/ids.js';
 import { ANSWER_PART, restartPart } from './deltas.js';
 import { appendEvent } from './events.js';
+import { SELECT_GIVEN, toGivenStep, type GivenRow, type GivenStep } from './given-call.js';
 import { requireAdopted, requireLaneTurn, type LaneRun, type LaneTurn, type LaneUser } from './lane.js';
 import { settingsOf, startTurn } from './open-turn.js';
 import { withTransaction, type Store, type Tx } from './pool.js';
@@ -36,7 +37,14 @@ export type BegunStep =
   | { readonly kind: 'answered'; readonly calls: readonly CallRef[] }
   /** It was to be opened, and could not be. */
   | { readonly kind: 'not_next' }
-  | { readonly kind: 'begin'; readonly userId: string; readonly try: number; readonly opened: OpenedTurn | undefined };
+  | {
+      readonly kind: 'begin';
+      readonly userId: string;
+      readonly try: number;
+      readonly opened: OpenedTurn | undefined;
+      /** The turn's tool call was given with it: no model is asked. */
+      readonly given: GivenStep | undefined;
+    };
 
 const begin = statement(
   'begin_step',
@@ -49,9 +57,10 @@ const begin = statement(
    ), moved as (
      update turns set step = $2 where turn_key = $1::bigint and step <> $2 and exists (select from begun)
    )
-   select (select try from begun) as try,
+   select (select try from begun) as try, given.given_tool, given.given_arguments,
      coalesce((select jsonb_agg(jsonb_build_object('index', index, 'tool', tool, 'isSettled', outcome is not null) order by index)
-               from tool_calls where turn_key = $1::bigint and step = $2), '[]') as calls`,
+               from tool_calls where turn_key = $1::bigint and step = $2), '[]') as calls
+   from (${SELECT_GIVEN}) given`,
 );
 
 /**
@@ -71,11 +80,11 @@ export function beginStep(store: Store, options: BeginStepOptions): Promise<Begu
       requireAdopted(user, turn);
     }
     const values = [options.turnKey, options.step];
-    const row = one(await tx.query<{ try: number | null; calls: CallRef[] }>(begin, values));
+    const row = one(await tx.query<GivenRow & { try: number | null; calls: CallRef[] }>(begin, values));
     if (row.try === null) return { kind: 'answered', calls: row.calls };
     if (row.try > 1)
       await restartPart(tx, { turnKey: options.turnKey, step: options.step, index: ANSWER_PART, try: row.try });
-    return { kind: 'begin', userId: user.userId, try: row.try, opened };
+    return { kind: 'begin', userId: user.userId, try: row.try, opened, given: toGivenStep(row) };
   });
 }
 

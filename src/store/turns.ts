@@ -7,6 +7,8 @@ import { statement, toIso, toStorable, type Queryable } from './sql.js';
 import { unknownUser } from './users.js';
 
 export type TurnState = 'queued' | 'running' | TurnOutcome;
+/** Which way a turn came in whose tool call is given. */
+export type TurnOrigin = 'backend' | 'mcp';
 
 /** A turn as backends and operators see it. Instants are ISO 8601. */
 export interface TurnView {
@@ -15,6 +17,8 @@ export interface TurnView {
   readonly position: number;
   readonly state: TurnState;
   readonly prompt: string;
+  /** Of a turn whose tool call was given with it; null: a message. */
+  readonly origin: TurnOrigin | null;
   /** The last step's text, of a turn that completed. */
   readonly answer: string | null;
   readonly errorCode: ErrorCode | null;
@@ -37,6 +41,7 @@ interface TurnViewRow {
   position: number;
   state: TurnState;
   prompt: string;
+  origin: TurnOrigin | null;
   answer: string | null;
   error_code: string | null;
   steps: number;
@@ -51,7 +56,7 @@ interface TurnViewRow {
 }
 
 const COLUMNS = `
-  t.turn_key::text, t.turn_id, t.position, t.state, t.prompt, t.answer, t.error_code, t.cancel_requested_at,
+  t.turn_key::text, t.turn_id, t.position, t.state, t.prompt, t.origin, t.answer, t.error_code, t.cancel_requested_at,
   t.created_at, t.started_at, t.deadline_at, t.ended_at, s.steps, s.input_tokens, s.output_tokens,
   (select count(*) from tool_calls c where c.turn_key = t.turn_key) as tool_calls`;
 const TALLY = `
@@ -118,6 +123,7 @@ function toView(row: TurnViewRow & { turn_key: string }): TurnView {
     position: row.position,
     state: row.state,
     prompt: row.prompt,
+    origin: row.origin,
     answer: row.answer,
     errorCode: isErrorCode(row.error_code) ? row.error_code : null,
     steps: row.steps,

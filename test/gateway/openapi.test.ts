@@ -57,8 +57,8 @@ describe('the document', () => {
   it('has every route that asks for a credential, and no other', () => {
     const described = operations.map(({ method, path }) => `${method} ${path}`);
     const routes = routesOf(gateway.app.printRoutes({ commonPrefix: false }))
-      // Those of HEAD come with each GET.
-      .filter((route) => /^(?!HEAD )\S+ \/v1\//.test(route))
+      // Those of HEAD come with each GET; of MCP only POST does anything.
+      .filter((route) => /^(?!HEAD )\S+ \/v1\//.test(route) && !/^(GET|DELETE) \S+\/mcp$/.test(route))
       .map((route) => route.replaceAll(/:(\w+)/g, '{$1}'));
     expect(routes.length).toBeGreaterThanOrEqual(15);
     expect(described.toSorted()).toEqual(routes.toSorted());
@@ -80,8 +80,11 @@ describe('the document', () => {
         name,
       ).not.toEqual([]);
       for (const status of ['4XX', '5XX']) {
-        const type = isOpenAi(operation) ? 'application/json' : 'application/problem+json';
-        expect(Object.keys(operation.responses[status]?.content ?? {}), name).toEqual([type]);
+        // MCP has words of its own for what its messages lack.
+        const ofMcp = path.endsWith('/mcp') && status === '4XX' ? ['application/json'] : [];
+        const types = Object.keys(operation.responses[status]?.content ?? {});
+        const own = isOpenAi(operation) ? 'application/json' : 'application/problem+json';
+        expect(types, name).toEqual([own, ...ofMcp]);
       }
     }
   });
@@ -92,6 +95,7 @@ describe('the document', () => {
     expect(typesOf('/v1/users/{user}/events')).toEqual(['text/event-stream']);
     expect(typesOf('/v1/responses/{response}')).toEqual(['application/json', 'text/event-stream']);
     expect(typesOf('/v1/users/{user}/outputs/{command}')).toEqual(['application/octet-stream']);
+    expect(typesOf('/v1/users/{user}/mcp')).toEqual(['text/event-stream', 'application/json']);
   });
 });
 

@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { admitTurn, requestCancel } from '../../src/store/admission.js';
 import { readEvents } from '../../src/store/events.js';
+import type { GivenCall } from '../../src/store/given-call.js';
+import { beginStep } from '../../src/store/steps.js';
 import { getTurn, listTurns } from '../../src/store/turns.js';
 import { createUser, getUser, requestDestroy } from '../../src/store/users.js';
 import { openLane, openStore, text, type TestStore } from './support/lanes.js';
@@ -80,6 +82,67 @@ describe('admitTurn', () => {
     await admit('nul', 't1', 'a\u0000b\ud800c');
     expect((await getTurn(test.store, { userId: 'nul', turnId: 't1' })).prompt).toBe('a\uFFFDb\uFFFDc');
     expect(await admit('nul', 't1', 'a\u0000b\ud800c')).toMatchObject({ isNew: false });
+  });
+});
+
+describe('a turn whose call is given', () => {
+  const LIST = { tool: 'bash', argumentsJson: '{"command":"ls"}', origin: 'mcp' } as const;
+  const give = (userId: string, turnId: string, given: GivenCall = LIST, openTurnsMax = 20) =>
+    admitTurn(test.store, { userId, workflowId: `user-machine/${userId}`, turnId, prompt: 'ls', given, openTurnsMax });
+
+  it('takes its place between messages, and keeps which way it came', async () => {
+    await admit('given', 't1');
+    expect(await give('given', 't2')).toMatchObject({ position: 2, state: 'queued', isNew: true });
+    const [given, message] = await listTurns(test.store, { userId: 'given', limit: 2 });
+    expect([given?.origin, message?.origin]).toEqual(['mcp', null]);
+  });
+
+  it('is one turn, however often it comes at once', async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => give('given-repeat', 'same')));
+    expect(all.filter((turn) => turn.isNew)).toHaveLength(1);
+    expect(await listTurns(test.store, { userId: 'given-repeat', limit: 10 })).toHaveLength(1);
+  });
+
+  it('is refused where its id was used for another call, another tool, or a message', async () => {
+    await give('given-reuse', 't1');
+    const others = [
+      () => give('given-reuse', 't1', { ...LIST, argumentsJson: '{"command":"ls -l"}' }),
+      () => give('given-reuse', 't1', { ...LIST, tool: 'read_file' }),
+      () => admit('given-reuse', 't1', 'ls'),
+      // What the call's hash is made of.
+      () => admit('given-reuse', 't1', JSON.stringify(['bash', LIST.argumentsJson])),
+    ];
+    for (const other of others) await expect(other()).rejects.toMatchObject({ code: 'TURN_ID_REUSED' });
+    await admit('given-reuse', 't2', 'ls');
+    await expect(give('given-reuse', 't2')).rejects.toMatchObject({ code: 'TURN_ID_REUSED' });
+  });
+
+  it('counts among the open turns', async () => {
+    await give('given-full', 't1', LIST, 1);
+    await expect(give('given-full', 't2', LIST, 1)).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    expect(await give('given-full', 't1', LIST, 1)).toMatchObject({ isNew: false });
+  });
+
+  it('is handed to its first step, whatever its arguments hold; a later step is given nothing', async () => {
+    const content = 'a\u0000b\ud800c';
+    const given = { tool: 'write_file', argumentsJson: JSON.stringify({ path: 'x', content }), origin: 'mcp' } as const;
+    const lane = openLane(test.store, 'given-step');
+    const { turnKey } = await give('given-step', 't1', given);
+    await give('given-step', 't2');
+    const { turn } = await lane.open();
+    if (turn === null) throw new Error('no turn is open');
+    const first = await beginStep(test.store, { ...lane, turnKey, step: 0 });
+    expect(first).toMatchObject({ given: { call: { tool: 'write_file', argumentsJson: given.argumentsJson } } });
+    await lane.answer(turn, 0, [{ callId: 'given', ...given, title: 'write x' }]);
+    expect(await beginStep(test.store, { ...lane, turnKey, step: 1 })).toMatchObject({ given: { call: undefined } });
+  });
+
+  it('is none where the turn is a message', async () => {
+    const lane = openLane(test.store, 'given-none');
+    const { turnKey } = await lane.run('t1');
+    expect(await beginStep(test.store, { ...lane, turnKey, step: 0 })).toMatchObject({
+      ...{ kind: 'begin', given: undefined },
+    });
   });
 });
 

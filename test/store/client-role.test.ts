@@ -47,6 +47,9 @@ describe('innkeeper_client', () => {
     expect(await createUser(client, { userId, workflowId, idleMs: 5_000 })).toEqual({ created: true });
     await setIdle(client, { userId, idleMs: null });
     for (const id of ['t1', 't2', 't3']) await admit(id);
+    const given = { tool: 'bash', argumentsJson: '{"command":"true"}', origin: 'backend' } as const;
+    await admitTurn(client, { userId, workflowId, turnId: 't4', prompt: 'true', given, openTurnsMax: 20 });
+    expect(await requestCancel(client, { userId, turnId: 't4' })).toMatchObject({ wasQueued: true });
     const lane = openLane(owner, userId);
     await lane.open();
     expect(await requestCancel(client, { userId, turnId: 't1' })).toMatchObject({ state: 'running' });
@@ -75,13 +78,14 @@ describe('innkeeper_client', () => {
     expect(await findUserByWorkflowId(client, workflowId)).toMatchObject({ userId });
     expect(await listUsers(client, { limit: 10 })).toHaveLength(2);
     expect(await getTurn(client, { userId, turnId: 't3' })).toMatchObject({ state: 'running', steps: 1, toolCalls: 1 });
-    expect(await listTurns(client, { userId, limit: 10 })).toHaveLength(3);
+    expect(await listTurns(client, { userId, limit: 10 })).toHaveLength(4);
     expect((await readEvents(client, { userId, after: 0, limit: 100 })).length).toBeGreaterThan(5);
     expect(await usage(client, { at: new Date() })).toHaveLength(2);
     expect(await listFindings(client, { withResolved: true, limit: 10 })).toEqual([]);
   });
 
   it.each([
+    `update turns set given_arguments = '{}'`,
     `update machines set phase = 'failed'`,
     `update turns set answer = 'forged'`,
     `update turns set prompt = 'forged'`,

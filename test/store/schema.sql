@@ -237,6 +237,11 @@ create table turns (
   started_at timestamp with time zone,
   deadline_at timestamp with time zone,
   ended_at timestamp with time zone,
+  given_tool text,
+  given_arguments text,
+  origin text,
+  constraint turns_given_whole CHECK ((num_nulls(given_tool, given_arguments, origin) = ANY (ARRAY[0, 3]))),
+  constraint turns_origin_check CHECK ((origin = ANY (ARRAY['backend'::text, 'mcp'::text]))),
   constraint turns_pkey PRIMARY KEY (turn_key),
   constraint turns_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
   constraint turns_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(user_id),
@@ -245,7 +250,7 @@ create table turns (
 );
 CREATE INDEX turns_open ON public.turns USING btree (user_id, "position") WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE UNIQUE INDEX turns_one_running_per_user ON public.turns USING btree (user_id) WHERE (state = 'running'::text);
-grant insert (body_hash, position, prompt, turn_id, user_id) on turns to innkeeper_client;
+grant insert (body_hash, given_arguments, given_tool, origin, position, prompt, turn_id, user_id) on turns to innkeeper_client;
 grant select on turns to innkeeper_client;
 grant update (cancel_requested_at, ended_at, error_code, state) on turns to innkeeper_client;
 

@@ -4,10 +4,11 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createClient, type InnkeeperClient } from '../../src/client.js';
-import { IDLE_MS_MAX, IDLE_MS_MIN, PROMPT_BYTES_MAX } from '../../src/contracts/limits.js';
+import { IDLE_MS_MAX, IDLE_MS_MIN, PROMPT_BYTES_MAX, TOOL_ARGUMENTS_BYTES_MAX } from '../../src/contracts/limits.js';
 
 const NOWHERE = '127.0.0.1:1';
 const turn = { userId: 'ada', turnId: 'first' };
+const LIST = { tool: 'bash', arguments: { command: 'ls' } } as const;
 
 let client: InnkeeperClient;
 beforeEach(() => {
@@ -37,6 +38,7 @@ describe('a user id that is', () => {
     const userId = id as string;
     const verbs = [
       client.submitTurn({ userId, turnId: 't', prompt: 'hello' }),
+      client.runTool({ userId, turnId: 't', ...LIST }),
       client.turnResult({ userId, turnId: 't' }),
       client.getTurn({ userId, turnId: 't' }),
       client.cancelTurn({ userId, turnId: 't' }),
@@ -57,6 +59,7 @@ describe('a turn id that is', () => {
     const ref = { userId: 'ada', turnId: id as string };
     const verbs = [
       client.submitTurn({ ...ref, prompt: 'hello' }),
+      client.runTool({ ...ref, ...LIST }),
       client.turnResult(ref),
       client.getTurn(ref),
       client.cancelTurn(ref),
@@ -83,6 +86,36 @@ describe('a prompt', () => {
     ['as long as may be', 'x'.repeat(PROMPT_BYTES_MAX)],
   ])('%s gets as far as Postgres', async (_what, prompt) => {
     await expect(client.submitTurn({ ...turn, prompt })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  });
+});
+
+describe('a call of a tool', () => {
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+
+  it.each<[string, object, RegExp]>([
+    ['that there is not', { tool: 'rm', arguments: {} }, /no tool named "rm"/],
+    ['without what it needs', { tool: 'bash', arguments: {} }, /"command" must be text/],
+    ['without arguments', { tool: 'bash' }, /"command" must be text/],
+    ['with an argument too many', { ...LIST, arguments: { command: 'ls', cwd: '/' } }, /no argument "cwd"/],
+    ['with a list for arguments', { ...LIST, arguments: ['ls'] }, /one JSON object/],
+    ['with what no JSON can say', { ...LIST, arguments: circular }, /no JSON/],
+    [
+      'with more than fits',
+      { ...LIST, arguments: { command: 'x'.repeat(TOOL_ARGUMENTS_BYTES_MAX) } },
+      new RegExp(`larger than ${TOOL_ARGUMENTS_BYTES_MAX} bytes`),
+    ],
+  ])('%s is refused in words', async (_what, call, words) => {
+    await expect(client.runTool({ ...turn, ...(call as typeof LIST) })).rejects.toMatchObject({
+      ...{ code: 'INVALID_INPUT', message: expect.stringMatching(words) as string },
+    });
+  });
+
+  it('that is taken gets as far as Postgres', async () => {
+    const command = 'x'.repeat(TOOL_ARGUMENTS_BYTES_MAX - '{"command":""}'.length);
+    for (const call of [LIST, { ...LIST, arguments: { command } }]) {
+      await expect(client.runTool({ ...turn, ...call })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    }
   });
 });
 

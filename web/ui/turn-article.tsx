@@ -43,6 +43,8 @@ function EntryView({ entry, isOver }: { readonly entry: TalkEntry; readonly isOv
       </div>
     );
   }
+  // The end of a turn that was one call, given with it.
+  if (entry.text?.trim() === '' && entry.calls.length === 0) return null;
   return (
     <div class="answer">
       <h3 class="unseen">Answer</h3>

@@ -15,7 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { bodyHash, compileToolCall, toolDefinitions } from '../../../src/guest/tools.js';
+import { toolDefinitions } from '../../../src/contracts/tools.js';
+import { bodyHash, compileToolCall } from '../../../src/guest/tools.js';
 
 function problemOf(name: string, argumentsJson: string): string {
   const compiled = compileToolCall(name, argumentsJson);
