@@ -19,6 +19,7 @@ const turn: ResponseTurn = {
     position: 1,
     state: 'queued',
     prompt: 'hi',
+    origin: null,
     answer: null,
     errorCode: null,
   },
