@@ -93,7 +93,11 @@ const table = {
   },
   ROUTE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'Look the path and the method up in /openapi.json.' },
   BODY_TOO_LARGE: { kind: 'rejected', httpStatus: 413, advice: 'Send a body of at most 512 KiB.' },
-  MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
+  MEDIA_TYPE_UNSUPPORTED: {
+    kind: 'rejected',
+    httpStatus: 415,
+    advice: 'Send the body as application/json, or a file as application/octet-stream.',
+  },
   STREAMS_EXCEEDED: {
     kind: 'rejected',
     httpStatus: 429,
@@ -117,7 +121,42 @@ const table = {
   RANGE_NOT_SATISFIABLE: {
     kind: 'rejected',
     httpStatus: 416,
-    advice: 'Ask for one range that begins within the output.',
+    advice: 'Ask for one range that begins within the output or the file.',
+  },
+  PATH_REFUSED: {
+    kind: 'rejected',
+    httpStatus: 400,
+    advice:
+      'Send a path below the home directory, relative to it, as UTF-8 without NUL and ".."; .innkeeper is not reached.',
+  },
+  FILE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'List the folder: nothing of this name is there.' },
+  FILE_WRONG_KIND: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Read and write files, list folders; links are not followed, in no part of a path.',
+  },
+  FILE_CHANGED: { kind: 'rejected', httpStatus: 409, advice: 'The file was written to meanwhile: read it again.' },
+  FILE_TOO_LARGE: {
+    kind: 'rejected',
+    httpStatus: 413,
+    advice: 'Write files of at most 32 MiB; let the agent fetch what is larger.',
+  },
+  FOLDER_TOO_LARGE: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Ask the agent what the folder holds: it is too large to be listed.',
+  },
+  FOLDER_NOT_EMPTY: { kind: 'rejected', httpStatus: 409, advice: 'Empty the folder first, or send recursive=true.' },
+  PRECONDITION_FAILED: {
+    kind: 'rejected',
+    httpStatus: 412,
+    advice: 'Read the file again, then decide: it is not what if-match or if-none-match expects.',
+  },
+  DISK_FULL: { kind: 'rejected', httpStatus: 507, advice: "Make room on the machine's disk, then write it again." },
+  FILE_REQUESTS_EXCEEDED: {
+    kind: 'rejected',
+    httpStatus: 429,
+    advice: 'Wait for a request about files of this user to end, then send this one again.',
   },
   TURN_NOT_WAITING: {
     kind: 'rejected',
