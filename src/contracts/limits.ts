@@ -161,6 +161,15 @@ export const STREAM_HEARTBEAT_MS = 15_000;
 /** A reader that takes nothing for so long is disconnected: it resumes by the id that it has. */
 export const STREAM_STALL_MS_MAX = 30_000;
 
+/**
+ * A lease on a machine lives so long unless it is renewed, and is renewed so often: a gateway that dies costs its user this much. On
+ * its holder's word it ends at once.
+ */
+export const LEASE_MS = 30_000;
+export const LEASE_RENEW_MS = 8_000;
+/** A leased machine is touched so often: below the 300 s after which the provider may put a quiet one to sleep. */
+export const LEASE_TOUCH_MS = 120_000;
+
 /** Turns whose first live text a worker waits for, to measure it; beyond, the oldest is waited for no longer. */
 export const TIMED_TURNS_MAX = 10_000;
 /** Messages whose trace a lane remembers, for the turns that they made. */
