@@ -163,6 +163,16 @@ const table = {
     httpStatus: 409,
     advice: 'Only a waiting turn can be removed from the queue: cancel one that runs.',
   },
+  TERMINAL_TAKEN: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Wait until it is handed back: the message says who holds it, and until when at least.',
+  },
+  MACHINE_ACCESS_OFF: {
+    kind: 'permanent',
+    httpStatus: 501,
+    advice: 'Give the gateway its own way to machines: DEDALUS_MACHINES_BASE_URL and DEDALUS_API_KEY.',
+  },
 
   // Parts that are away.
   LANE_UNREACHABLE: {
@@ -263,7 +273,16 @@ const table = {
     httpStatus: 503,
     advice: 'The machine is still on its way: it is asked again.',
   },
-  MACHINE_ASLEEP: { kind: 'transient', httpStatus: 503, advice: 'The machine fell asleep: the lane wakes it.' },
+  MACHINE_ASLEEP: {
+    kind: 'transient',
+    httpStatus: 503,
+    advice: 'The machine is not awake: for a turn the lane wakes it; for anything else ask for a wake, then repeat.',
+  },
+  LEASE_ENDED: {
+    kind: 'transient',
+    httpStatus: 503,
+    advice: 'The lease on the machine ended, or the machine went away, before the work was done: take it again.',
+  },
   MACHINE_LOST: {
     kind: 'permanent',
     httpStatus: 502,

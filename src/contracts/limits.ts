@@ -186,6 +186,14 @@ export const FILE_WAKE_MS_MAX = 60_000;
 export const FILE_WAKE_LOOK_MS = 250;
 /** A file that takes longer to cross is given up: its machine is kept awake meanwhile. */
 export const FILE_TRANSFER_MS_MAX = 30 * 60_000;
+/**
+ * A lease on a machine lives so long unless it is renewed, and is renewed so often: a gateway that dies costs its user this much. On
+ * its holder's word it ends at once.
+ */
+export const LEASE_MS = 30_000;
+export const LEASE_RENEW_MS = 8_000;
+/** A leased machine is touched so often: below the 300 s after which the provider may put a quiet one to sleep. */
+export const LEASE_TOUCH_MS = 120_000;
 
 /** Turns whose first live text a worker waits for, to measure it; beyond, the oldest is waited for no longer. */
 export const TIMED_TURNS_MAX = 10_000;

@@ -17,6 +17,7 @@ import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
+import { createMachineLeases } from './machine-leases.js';
 import { addOrigins } from './origins.js';
 import { addPage } from './page.js';
 import type { Gateway, GatewayParts } from './parts.js';
@@ -120,7 +121,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     if (closing.signal.aborted) void reply.header('connection', 'close');
   });
   const eventStreams = createEventStreams({ ...parts, closing: closing.signal, bounds: parts.streams });
-  const routeParts = { ...parts, closing: closing.signal, eventStreams };
+  const leases = createMachineLeases({ ...parts, machines: parts.machines });
+  const routeParts = { ...parts, closing: closing.signal, eventStreams, leases };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
   addTranscriptRoutes(app, parts);

@@ -33,7 +33,7 @@ export interface User {
 
 export interface UserDetails extends User {
   readonly machine: Machine & {
-    readonly awakeFor: 'turn' | 'idle_time' | null;
+    readonly awakeFor: 'turn' | 'lease' | 'idle_time' | null;
     readonly sleepsAt: string | null;
   };
   /** null: the deployment has no prices. */

@@ -47,6 +47,11 @@ describe('limits', () => {
     expect(limits.RECONCILE_INTERVAL_MS_DEFAULT).toBeGreaterThan(limits.RECONCILE_INTERVAL_MS_MIN);
   });
 
+  it('renew a lease several times before it ends, and touch a machine before its provider finds it quiet', () => {
+    expect(limits.LEASE_RENEW_MS * 3).toBeLessThan(limits.LEASE_MS);
+    expect(limits.LEASE_TOUCH_MS + limits.LEASE_RENEW_MS).toBeLessThan(300_000);
+  });
+
   it('hold idle time within its bounds', () => {
     expect(limits.IDLE_MS_DEFAULT).toBeGreaterThanOrEqual(limits.IDLE_MS_MIN);
     expect(limits.IDLE_MS_DEFAULT).toBeLessThanOrEqual(limits.IDLE_MS_MAX);
