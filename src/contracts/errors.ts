@@ -153,6 +153,11 @@ const table = {
     advice: 'Read the file again, then decide: it is not what if-match or if-none-match expects.',
   },
   DISK_FULL: { kind: 'rejected', httpStatus: 507, advice: "Make room on the machine's disk, then write it again." },
+  TRANSFER_ENDED: {
+    kind: 'rejected',
+    httpStatus: 408,
+    advice: 'Send it again, without pauses: the connection or its time ended before all had crossed.',
+  },
   FILE_REQUESTS_EXCEEDED: {
     kind: 'rejected',
     httpStatus: 429,
@@ -274,8 +279,8 @@ const table = {
     advice: 'The machine is still on its way: it is asked again.',
   },
   MACHINE_ASLEEP: {
-    kind: 'transient',
-    httpStatus: 503,
+    kind: 'rejected',
+    httpStatus: 409,
     advice: 'The machine is not awake: for a turn the lane wakes it; for anything else ask for a wake, then repeat.',
   },
   LEASE_ENDED: {

@@ -170,7 +170,7 @@ export const FILE_BYTES_MAX = 32 * 1024 * 1024;
 export const FILE_PIECE_BYTES = 384 * 1024;
 export const FILE_PIECE_BYTES_MIN = 16 * 1024;
 /** Pieces of one file that are under way at once: an execution takes a second where the provider is far. */
-export const FILE_PIECES_AT_ONCE = 4;
+export const FILE_PIECES_PARALLEL_MAX = 4;
 /** One execution that works on files. */
 export const FILE_EXECUTION_MS_MAX = 60_000;
 /** A path below the home directory, and one name in it. */

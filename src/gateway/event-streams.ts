@@ -9,6 +9,7 @@ import type { FeedItem, FollowFrom, InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { GatewayMetrics, StreamEnd } from './metrics.js';
 import type { StreamBounds } from './parts.js';
+import { createPlaces } from './places.js';
 
 /** Makes the text of a stream from the event log; one for each stream. */
 export interface Projection {
@@ -56,7 +57,7 @@ const HEADERS = {
 const COMMENT = ':\n\n';
 
 export function createEventStreams({ client, closing, metrics, bounds }: EventStreamsParts): EventStreams {
-  const count = createStreamCount(bounds);
+  const places = createPlaces({ ...bounds, full: ['STREAMS_EXCEEDED', 'There are too many open event streams.'] });
 
   /** Answers why it ended. */
   async function stream(raw: ServerResponse, { projection, ...follow }: FollowFor): Promise<StreamEnd> {
@@ -94,7 +95,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
 
   return {
     async serve(request, reply, follow) {
-      const release = count.open(follow.userId);
+      const release = places.take(follow.userId);
       const noteEnd = metrics?.streamOpened(request);
       let reason: StreamEnd = 'failed';
       try {
@@ -121,26 +122,4 @@ function begin(reply: FastifyReply): ServerResponse {
 /** Of a wait that was given up for its time: the reason stands behind the error. */
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.cause instanceof Error && error.cause.name === 'TimeoutError';
-}
-
-/** @throws InnkeeperError STREAMS_EXCEEDED */
-function createStreamCount({ max, ofUserMax }: StreamBounds): { open(userId: string): () => void } {
-  const ofUsers = new Map<string, number>();
-  let all = 0;
-  return {
-    open(userId) {
-      const own = ofUsers.get(userId) ?? 0;
-      if (own >= ofUserMax || all >= max) {
-        throw new InnkeeperError('STREAMS_EXCEEDED', 'There are too many open event streams.');
-      }
-      ofUsers.set(userId, own + 1);
-      all += 1;
-      return () => {
-        all -= 1;
-        const left = (ofUsers.get(userId) ?? 1) - 1;
-        if (left === 0) ofUsers.delete(userId);
-        else ofUsers.set(userId, left);
-      };
-    },
-  };
 }

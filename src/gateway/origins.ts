@@ -18,8 +18,11 @@ export async function addOrigins(app: Gateway, origins: readonly string[]): Prom
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'POST', 'PUT', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
-    exposedHeaders: ['content-range', 'location', 'retry-after', 'x-output-bytes'],
+    allowedHeaders: [
+      ...['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
+      ...['if-match', 'if-none-match', 'if-range'],
+    ],
+    exposedHeaders: ['content-disposition', 'content-range', 'etag', 'location', 'retry-after', 'x-output-bytes'],
     maxAge: PREFLIGHT_SECONDS,
   });
 }

@@ -17,6 +17,7 @@ import { REQUEST_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { authenticate, authorize, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
+import { addFileRoutes } from './files.js';
 import { createMachineLeases } from './machine-leases.js';
 import { addOrigins } from './origins.js';
 import { addPage } from './page.js';
@@ -127,6 +128,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   addUserRoutes(app, parts);
   addTranscriptRoutes(app, parts);
   addEventRoutes(app, routeParts);
+  await addFileRoutes(app, routeParts);
   return app;
 }
 

@@ -222,7 +222,10 @@ verb_abort() {
 verb_delete() {
   reach "$1"
   [[ -n $name ]] || refuse home
-  case $(kind_of "$name") in
+  kind=$(kind_of "$name")
+  # What was named as a folder is not taken for the link that leads to one.
+  [[ $1 == */ || $1 == */. ]] && [[ $kind != folder ]] && refuse_kind "$kind"
+  case $kind in
     none) refuse missing ;;
     folder)
       if [[ $2 == 1 ]]; then rm -rf --one-file-system -- "./$name"

@@ -10,7 +10,7 @@ import {
   FILE_EXECUTION_MS_MAX,
   FILE_PIECE_BYTES,
   FILE_PIECE_BYTES_MIN,
-  FILE_PIECES_AT_ONCE,
+  FILE_PIECES_PARALLEL_MAX,
   FOLDER_ENTRIES_MAX,
 } from '../contracts/limits.js';
 import type { MachineProvider } from '../machines/provider.js';
@@ -144,7 +144,7 @@ export function createFiles({ newKey }: { readonly newKey: () => string }): File
     },
     open,
     read: (of, { path, about, start, end }) =>
-      inOrder(partsOf({ path, about, start, end }, pieceBytes), FILE_PIECES_AT_ONCE, (part) => piece(of, part)),
+      inOrder(partsOf({ path, about, start, end }, pieceBytes), FILE_PIECES_PARALLEL_MAX, (part) => piece(of, part)),
     async write(of, { path, content, wanted }) {
       const id = `upload-${randomUUID()}`;
       const condition = toCondition(wanted);
@@ -152,7 +152,7 @@ export function createFiles({ newKey }: { readonly newKey: () => string }): File
       const hash = createHash('sha256');
       let size = 0;
       try {
-        const pieces = inOrder(toPieces(content, FILE_PIECE_BYTES), FILE_PIECES_AT_ONCE, (bytes) => {
+        const pieces = inOrder(toPieces(content, FILE_PIECE_BYTES), FILE_PIECES_PARALLEL_MAX, (bytes) => {
           const offset = size;
           hash.update(bytes);
           size += bytes.length;

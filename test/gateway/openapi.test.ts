@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDedalusProvider } from '../../src/machines/dedalus/provider.js';
+import type { MachineAccess } from '../../src/machines/provider.js';
 import { statement } from '../../src/store/sql.js';
 import { pythonOf } from '../support/python.js';
 import { runProgram } from '../support/run-program.js';
@@ -35,7 +37,7 @@ let operations: { method: string; path: string; operation: Operation }[];
 
 beforeAll(async () => {
   // Its users have any ids: their lanes must not meet those of other tests.
-  gateway = await openGateway({}, { workflowIdKey: randomUUID() });
+  gateway = await openGateway({ machines: unasked() }, { workflowIdKey: randomUUID() });
   ({ json: document } = await gateway.ask('/openapi.json', { key: null }));
   operations = Object.entries(document['paths'] as Record<string, Record<string, Operation>>).flatMap(
     ([path, ofMethods]) =>
@@ -86,6 +88,7 @@ describe('the document', () => {
       Object.keys(operations.find((one) => one.path === path)?.operation.responses['200']?.content ?? {});
     expect(typesOf('/v1/users/{user}/events')).toEqual(['text/event-stream']);
     expect(typesOf('/v1/users/{user}/outputs/{command}')).toEqual(['application/octet-stream']);
+    expect(typesOf('/v1/users/{user}/files/content')).toEqual(['application/octet-stream']);
   });
 });
 
@@ -124,6 +127,14 @@ describe('the gateway', () => {
     }
   });
 });
+
+/** A way to machines that is never taken: no user here has one. */
+function unasked(): MachineAccess {
+  return createDedalusProvider({
+    ...{ baseUrl: 'http://127.0.0.1:9', apiKey: 'none', requestTimeoutMs: 1_000, newKey: randomUUID },
+    ...{ takesAutosleep: 'auto', sendIfMatch: true, terminalProtocol: 'auto' },
+  });
+}
 
 /** Turns that came through, by Postgres. */
 async function admitted(): Promise<number> {

@@ -235,6 +235,8 @@ describe('what is deleted', () => {
     symlinkSync(outside, at('tree/a/away'));
     symlinkSync(outside, at('away'));
     expect(await codeOf(remove('tree'))).toBe('FOLDER_NOT_EMPTY');
+    for (const path of ['away/', 'away/.', 'tree/a/b/'])
+      expect(await codeOf(remove(path, true))).toBe('FILE_WRONG_KIND');
     await remove('away');
     await remove('tree', true);
     expect(await codeOf(remove('tree'))).toBe('FILE_UNKNOWN');
