@@ -42,6 +42,20 @@ export interface UserDetails extends User {
   readonly laneUrl: string | null;
 }
 
+export interface FolderEntry {
+  readonly name: string;
+  /** To ask for it by; null: it cannot be asked for. */
+  readonly path: string | null;
+  readonly kind: 'file' | 'folder' | 'link' | 'other';
+  readonly size: number;
+  readonly modifiedAt: string;
+}
+
+export interface Folder extends Page<FolderEntry> {
+  /** Entries of all pages. */
+  readonly count: number;
+}
+
 export interface Turn {
   readonly turnId: string;
   readonly position: number;

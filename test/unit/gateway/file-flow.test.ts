@@ -22,14 +22,18 @@ describe('what a client sends', () => {
   it('is refused as soon as it is too much, and the connection stays for the answer', async () => {
     const body = new PassThrough();
     body.write('12345678');
-    await expect(all(received(body, { bytesMax: 7, stallMs: LONG_MS }))).rejects.toMatchObject({ code: 'FILE_TOO_LARGE' });
+    await expect(all(received(body, { bytesMax: 7, stallMs: LONG_MS }))).rejects.toMatchObject({
+      code: 'FILE_TOO_LARGE',
+    });
     expect(body.destroyed).toBe(false);
   });
 
   it.each(['nothing', 'a little and then nothing'])('is given up where %s comes', async (what) => {
     const body = new PassThrough();
     if (what !== 'nothing') body.write('x');
-    await expect(all(received(body, { bytesMax: 7, stallMs: SHORT_MS }))).rejects.toMatchObject({ code: 'TRANSFER_ENDED' });
+    await expect(all(received(body, { bytesMax: 7, stallMs: SHORT_MS }))).rejects.toMatchObject({
+      code: 'TRANSFER_ENDED',
+    });
     expect(body.destroyed).toBe(true);
   });
 

@@ -2,30 +2,50 @@
 import { validateHeaderValue } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { assertDecodable, contentHeadersOf, isKnown, toFilePath, toPath, toWanted, wantedRange } from '../../../src/gateway/file-headers.js';
+import {
+  assertDecodable,
+  contentHeadersOf,
+  isKnown,
+  toFilePath,
+  toPath,
+  toWanted,
+  wantedRange,
+} from '../../../src/gateway/file-headers.js';
 import { FILE_PATH_BYTES_MAX } from '../../../src/contracts/limits.js';
-import { checkProperty } from '../../support/properties.js';
+import { runs } from '../../support/properties.js';
 
 describe('a path', () => {
-  it.each(['', '.', 'a', 'a/b', '/home/x/a', './a//b/', '...', 'a\nb', '..a', 'ü'.repeat(127)])('%j goes to the machine', (path) => {
-    expect(toPath(path)).toBe(path);
-  });
-
-  it.each(['..', 'a/..', '../a', './../a', 'a\0b', 'x'.repeat(256), 'ü'.repeat(128), 'a/'.repeat(FILE_PATH_BYTES_MAX / 2 + 1)])(
-    '%j does not',
+  it.each(['', '.', 'a', 'a/b', '/home/x/a', './a//b/', '...', 'a\nb', '..a', 'ü'.repeat(127)])(
+    '%j goes to the machine',
     (path) => {
-      expect(() => toPath(path)).toThrow(expect.objectContaining({ code: 'PATH_REFUSED' }) as Error);
+      expect(toPath(path)).toBe(path);
     },
   );
+
+  it.each([
+    '..',
+    'a/..',
+    '../a',
+    './../a',
+    'a\0b',
+    'x'.repeat(256),
+    'ü'.repeat(128),
+    'a/'.repeat(FILE_PATH_BYTES_MAX / 2 + 1),
+  ])('%j does not', (path) => {
+    expect(() => toPath(path)).toThrow(expect.objectContaining({ code: 'PATH_REFUSED' }) as Error);
+  });
 
   it('of a file has no slash at its end', () => {
     expect(toFilePath('a/b')).toBe('a/b');
     expect(() => toFilePath('a/b/')).toThrow(expect.objectContaining({ code: 'PATH_REFUSED' }) as Error);
   });
 
-  it.each(['/f?path=%ff', '/f?path=%c0%ae', '/f?a=1&path=%', '/f?%80=1', '/f?path=%ed%a0%80'])('in %s is no UTF-8', (url) => {
-    expect(() => assertDecodable(url)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }) as Error);
-  });
+  it.each(['/f?path=%ff', '/f?path=%c0%ae', '/f?a=1&path=%', '/f?%80=1', '/f?path=%ed%a0%80'])(
+    'in %s is no UTF-8',
+    (url) => {
+      expect(() => assertDecodable(url)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }) as Error);
+    },
+  );
 
   it.each(['/f', '/f?path=', '/f?path=%252e&x=%C3%BC+'])('in %s is', (url) => {
     expect(() => assertDecodable(url)).not.toThrow();
@@ -34,12 +54,15 @@ describe('a path', () => {
 
 describe('the name of what is sent', () => {
   it('makes headers, whatever it is', () => {
-    checkProperty(
+    fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (name) => {
-        const headers = contentHeadersOf(`a/${name.toWellFormed()}`);
+        const headers = contentHeadersOf(`a/${name}`);
         for (const [header, value] of Object.entries(headers)) validateHeaderValue(header, value);
-        expect(headers['content-disposition']).toMatch(/^attachment; filename="[\w.-]*"; filename\*=UTF-8''[^\s"';,]*$/);
+        expect(headers['content-disposition']).toMatch(
+          /^attachment; filename="[\w.-]*"; filename\*=UTF-8''[^\s"';,]*$/,
+        );
       }),
+      runs(200),
     );
   });
 });
@@ -55,9 +78,12 @@ describe('what a write expects', () => {
     expect(toWanted(headers)).toEqual(wanted);
   });
 
-  it.each([{ 'if-none-match': '"1-2"' }, { 'if-none-match': '*', 'if-match': '*' }])('by %j is not understood', (headers) => {
-    expect(() => toWanted(headers)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }) as Error);
-  });
+  it.each([{ 'if-none-match': '"1-2"' }, { 'if-none-match': '*', 'if-match': '*' }])(
+    'by %j is not understood',
+    (headers) => {
+      expect(() => toWanted(headers)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }) as Error);
+    },
+  );
 });
 
 describe('what a reader has', () => {
