@@ -51,7 +51,7 @@ describe('files', () => {
   it('are listed and gone into, uploaded with what is replaced asked for, downloaded and deleted', async () => {
     const { page, trouble, home } = await openUser('files-page');
     await openPanel(page);
-    await untilEntries(page, ['away', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
     expect(await page.getByRole('button', { name: 'Open away' }).count()).toBe(0);
     await page.getByRole('button', { name: 'Open notes' }).click();
     await untilEntries(page, ['a.txt', 'deep/']);
@@ -85,7 +85,7 @@ describe('files', () => {
     await untilEntries(page, ['a.txt', 'b & c.txt']);
     expect(readdirSync(join(home, 'notes')).toSorted()).toEqual(['a.txt', 'b & c.txt']);
     await page.getByRole('navigation', { name: 'Folder' }).getByRole('button', { name: 'Home' }).click();
-    await untilEntries(page, ['away', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
     const log = page.getByRole('log', { name: 'What happens' });
     expect(await log.innerText()).toContain('b & c.txt is on the machine.');
     expect(withoutRefusals(trouble)).toEqual([]);
@@ -95,14 +95,14 @@ describe('files', () => {
   it('are uploaded by dropping them', async () => {
     const { page, trouble, home } = await openUser('files-drop');
     await openPanel(page);
-    await untilEntries(page, ['away', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
     const dropped = await page.evaluateHandle(
       `(() => { const data = new DataTransfer(); data.items.add(new File(['dropped'], 'drop.txt')); return data; })()`,
     );
     await page.locator('.files-drop').dispatchEvent('dragover', { dataTransfer: dropped });
     await page.locator('.files-drop.over').waitFor();
     await page.locator('.files-drop').dispatchEvent('drop', { dataTransfer: dropped });
-    await untilEntries(page, ['away', 'drop.txt', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'drop.txt', 'notes/', 'odd\\u{202e}name']);
     expect(readFileSync(join(home, 'drop.txt'), 'utf8')).toBe('dropped');
     expect(withoutRefusals(trouble)).toEqual([]);
     await page.close();
@@ -111,12 +111,12 @@ describe('files', () => {
   it('say what is the matter where something cannot be done, and what to do', async () => {
     const { page, home } = await openUser('files-wrong');
     await openPanel(page);
-    await untilEntries(page, ['away', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
     rmSync(join(home, 'notes'), { recursive: true });
     await page.getByRole('button', { name: 'Open notes' }).click();
     await panel(page).getByRole('alert').filter({ hasText: 'FILE_UNKNOWN' }).waitFor();
     await page.getByRole('button', { name: 'Look again' }).click();
-    await untilEntries(page, ['away', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'odd\\u{202e}name']);
     expect(await panel(page).getByRole('alert').count()).toBe(0);
     await page.close();
   });
@@ -134,7 +134,7 @@ describe('a machine that is asleep', () => {
     const id = await test.stage.machineId('files-asleep');
     expect((await test.stage.provider.ledger(mark)).filter(({ machineId }) => machineId === id)).toEqual([]);
     await wake.click();
-    await untilEntries(page, ['away', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
     expect(withoutRefusals(trouble)).toEqual([]);
     await page.close();
   });
@@ -145,7 +145,7 @@ describe('without a mouse', () => {
     const { page, trouble, home } = await openUser('files-keys');
     await page.locator('details.files summary').focus();
     await page.keyboard.press('Enter');
-    await untilEntries(page, ['away', 'notes/', 'odd\\u{202e}name']);
+    await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
     await page.getByRole('button', { name: 'Open notes' }).press('Enter');
     await untilEntries(page, ['a.txt', 'deep/']);
     await page.getByRole('button', { name: 'Delete a.txt' }).press('Enter');
@@ -176,13 +176,13 @@ describe('on a phone, and to assistive technology', () => {
     await page.goto(`${test.url()}/#key=${test.keys.operator}&user=${userId}`);
     await page.getByRole('tab', { name: 'Machine' }).click();
     await openPanel(page);
-    await waitFor('it lists', async () => (await entries(page)).length === 4);
+    await waitFor('it lists', async () => (await entries(page)).length === 5);
     await page.getByRole('button', { name: 'Delete notes' }).click();
     await page.getByRole('button', { name: 'Delete now' }).waitFor();
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(PHONE.width);
     await test.picture(page, 'phone-files');
     await page.evaluate(axe.source);
-    const { violations } = (await page.evaluate('axe.run()')) as {
+    const { violations } = (await page.evaluate("axe.run('.files')")) as {
       violations: { id: string; impact: string; nodes: { html: string }[] }[];
     };
     expect(violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0]?.html ?? ''}`)).toEqual([]);
