@@ -27,15 +27,21 @@ export interface VisitOptions {
   readonly reply: FastifyReply;
 }
 
-/** @throws InnkeeperError FILE_REQUESTS_EXCEEDED, and what holding a machine throws */
-export type VisitFiles = <T>(options: VisitOptions, work: (of: FilesOf) => Promise<T>) => Promise<T>;
+export interface FileVisits {
+  /** @throws InnkeeperError FILE_REQUESTS_EXCEEDED, what holding a machine throws, and what `work` does */
+  visit<T>(options: VisitOptions, work: (of: FilesOf) => Promise<T>): Promise<T>;
+  /** Until every machine is given back. */
+  settle(): Promise<void>;
+}
 
 const FULL = ['FILE_REQUESTS_EXCEEDED', 'There are too many requests about files under way.'] as const;
 
-export function createFileVisits({ client, leases, closing }: RouteParts): VisitFiles {
+export function createFileVisits({ client, leases, closing }: RouteParts): FileVisits {
   const places = createPlaces({ max: FILE_REQUESTS_MAX, ofUserMax: FILE_REQUESTS_OF_USER_MAX, full: FULL });
+  const givenBack = new Set<Promise<void>>();
 
-  async function hold({ userId, holder, wakes }: VisitOptions, signal: AbortSignal): Promise<HeldMachine> {
+  async function hold({ userId, holder, wakes }: VisitOptions, over: AbortSignal): Promise<HeldMachine> {
+    const signal = AbortSignal.any([over, closing]);
     const giveUpAt = performance.now() + FILE_WAKE_MS_MAX;
     for (let looks = 0; ; looks += 1) {
       try {
@@ -44,19 +50,22 @@ export function createFileVisits({ client, leases, closing }: RouteParts): Visit
         const isAsleep = InnkeeperError.is(error) && error.code === 'MACHINE_ASLEEP';
         if (!isAsleep || !wakes || performance.now() > giveUpAt) throw error;
         if (looks === 0) await client.wakeNow({ userId });
-        await delay(FILE_WAKE_LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+        await delay(FILE_WAKE_LOOK_MS, undefined, { signal }).catch(() => {
+          over.throwIfAborted();
+          throw error;
+        });
       }
     }
   }
 
-  return async (options, work) => {
+  async function visit<T>(options: VisitOptions, work: (of: FilesOf) => Promise<T>): Promise<T> {
     const leave = places.take(options.userId);
     const over = new AbortController();
     const end = (reason: Error): void => over.abort(reason);
     options.reply.raw.once('close', () => end(ended('The client is gone.')));
     const timer = setTimeout(() => end(ended('It took too long.')), FILE_TRANSFER_MS_MAX);
     try {
-      const held = await hold(options, AbortSignal.any([over.signal, closing]));
+      const held = await hold(options, over.signal);
       try {
         return await work({
           machines: {
@@ -69,14 +78,18 @@ export function createFileVisits({ client, leases, closing }: RouteParts): Visit
           signal: AbortSignal.any([over.signal, held.lost]),
         });
       } finally {
-        // Nobody waits for the lane to hear of it.
-        void held.release();
+        // No answer waits for the lane to hear of it.
+        const release = held.release();
+        givenBack.add(release);
+        void release.finally(() => givenBack.delete(release));
       }
     } finally {
       clearTimeout(timer);
       leave();
     }
-  };
+  }
+
+  return { visit, settle: async () => void (await Promise.all(givenBack)) };
 }
 
 export function ended(message: string): InnkeeperError {

@@ -46,14 +46,15 @@ const CONTENT = `${FOLDER}/content`;
 
 export async function addFileRoutes(gateway: Gateway, parts: RouteParts): Promise<void> {
   const files = createFiles({ newKey: newIdempotencyKey });
-  const visitFiles = createFileVisits(parts);
+  const visits = createFileVisits(parts);
+  gateway.addHook('onClose', visits.settle);
   const { stallMs } = parts.streams;
 
   /** The work of a request, while the machine is held. */
   function visit<T>(request: VisitRequest, reply: FastifyReply, work: (of: FilesOf) => Promise<T>): Promise<T> {
     const { principal, params, query } = request;
     const holder = principal?.kind === 'key' ? principal.keyId : 'user';
-    return visitFiles({ userId: userOf(params), holder, wakes: query.wake === 'true', reply }, work);
+    return visits.visit({ userId: userOf(params), holder, wakes: query.wake === 'true', reply }, work);
   }
 
   async function answerContent(request: ReadRequest, reply: FastifyReply): Promise<FastifyReply> {

@@ -19,9 +19,13 @@ exec 2>/dev/null
 LOCK_SECONDS_MAX=10
 STALE_MINUTES=60
 STAMP='%i-%s-%.9Y-%.9Z'
+home=${HOME:-~}
 
 say() { printf 'innkeeper-files %s\n' "$*"; }
 refuse() { say refused "$1"; say end; exit 0; }
+
+# An empty name would be wherever this was started.
+go_home() { [[ $home == /* ]] && cd -P -- "$home" || refuse failed; }
 
 # What a name in the current directory is, without following it: file, folder, link, other, none.
 kind_of() {
@@ -55,9 +59,9 @@ enter() {
 # $2 make: folders that are missing are made.
 reach() {
   local rest=$1 part names=()
-  cd -P -- "$HOME" || refuse failed
+  go_home
   case $rest in
-    "$HOME" | "$HOME"/*) rest=${rest#"$HOME"} ;;
+    "$home" | "$home"/*) rest=${rest#"$home"} ;;
     "$PWD" | "$PWD"/*) rest=${rest#"$PWD"} ;;
     /*) refuse outside ;;
   esac
@@ -85,7 +89,7 @@ reach() {
 # Goes to where files wait until they are whole.
 reach_uploads() {
   local part
-  cd -P -- "$HOME" || refuse failed
+  go_home
   for part in .innkeeper uploads; do
     [[ -e ./$part ]] || mkdir -m 700 -- "./$part"
     enter "$part"

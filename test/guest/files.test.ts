@@ -6,6 +6,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -75,6 +76,7 @@ async function collect(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
 }
 const list = (path: string, after = '', limit = 100) => files.list(of(), { path, after: Buffer.from(after), limit });
 const remove = (path: string, isRecursive = false) => files.remove(of(), { path, isRecursive });
+const bash = (script: string, argument: string): unknown => execFileSync('/bin/bash', ['-c', script, argument]);
 const codeOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
     () => 'done',
@@ -91,7 +93,7 @@ describe('a folder', () => {
     mkdirSync(at('b'));
     writeFileSync(at('a'), 'four', { mode: 0o640 });
     symlinkSync('/etc', at('c'));
-    execFileSync('mkfifo', [at('d')]);
+    bash('mkfifo "$0"', at('d'));
     const { entries, count, hasMore } = await list('');
     expect(entries.map(({ name, kind }) => [name.toString(), kind])).toEqual([
       ...[['a', 'file'] as const, ['b', 'folder'] as const, ['c', 'link'] as const, ['d', 'other'] as const],
@@ -120,7 +122,7 @@ describe('a folder', () => {
 
   test('that holds more than can be sorted is refused', async () => {
     mkdirSync(at('many'));
-    execFileSync('/bin/bash', ['-c', `cd "$0" && seq ${FOLDER_ENTRIES_MAX} | xargs touch`, at('many')]);
+    bash(`cd "$0" && seq ${FOLDER_ENTRIES_MAX} | xargs touch`, at('many'));
     const { entries, count } = await list('many', '9999', 1);
     expect([entries.length, count]).toEqual([0, FOLDER_ENTRIES_MAX]);
     writeFileSync(at('many', 'more'), '');
@@ -145,7 +147,7 @@ describe('a file', () => {
   test('is written in one step, keeps its mode, and is another one from then on', async () => {
     const first = await write('f', 'one');
     const { ino } = statSync(at('f'));
-    execFileSync('chmod', ['751', at('f')]);
+    chmodSync(at('f'), 0o751);
     const second = await write('f', 'two!');
     expect([first.isNew, second.isNew]).toEqual([true, false]);
     expect(second.about).toMatchObject({ size: 4, mode: '0751' });
@@ -208,7 +210,7 @@ describe('a file', () => {
     const { about } = await files.open(of(), { path: 'f', bytes: 0 });
     const span = { path: 'f', about, start: 0, end: about.size };
     // In place, at its old size.
-    execFileSync('dd', ['if=/dev/zero', `of=${at('f')}`, 'bs=1', 'count=1', 'conv=notrunc', 'status=none']);
+    bash('printf x 1<>"$0"', at('f'));
     expect(await codeOf(collect(files.read(of(), span)))).toBe('FILE_CHANGED');
     rmSync(at('f'));
     expect(await codeOf(collect(files.read(of(), span)))).toBe('FILE_CHANGED');
@@ -216,7 +218,7 @@ describe('a file', () => {
 
   test('that is none is neither read nor written', async () => {
     mkdirSync(at('d'));
-    execFileSync('mkfifo', [at('pipe')]);
+    bash('mkfifo "$0"', at('pipe'));
     symlinkSync('d', at('link'));
     symlinkSync('nowhere', at('dangling'));
     for (const path of ['d', 'pipe', 'link', 'dangling', 'link/x', 'pipe/x']) {
@@ -283,6 +285,16 @@ describe('a path that leads elsewhere', () => {
     }
     untouched();
     expect(readdirSync(at('d'))).toEqual(['own']);
+  });
+
+  test('is not begun where nobody says where home is', async () => {
+    const homeless: MachineProvider['execute'] = (machineId, request, options) =>
+      machine.provider.execute(machineId, { ...request, env: { HOME: '' } }, options);
+    expect(await codeOf(files.list(of(homeless), { path: '', after: Buffer.alloc(0), limit: 9 }))).toBe(
+      'GUEST_UNREACHABLE',
+    );
+    expect(await codeOf(write('f', 'x', 'any', of(homeless)))).toBe('GUEST_UNREACHABLE');
+    expect(await codeOf(files.remove(of(homeless), { path: 'f', isRecursive: true }))).toBe('GUEST_UNREACHABLE');
   });
 
   test('is not followed by what looks like one', async () => {

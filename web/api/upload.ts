@@ -16,11 +16,12 @@ export function createSendFile({ base, secret, onRefused }: HttpOptions): SendFi
         ...headers,
       };
       for (const [name, value] of Object.entries(all)) request.setRequestHeader(name, value);
-      request.upload.onprogress = ({ loaded, total }) => onProgress(total === 0 ? 1 : loaded / total);
-      request.onabort = () => reject(signal.reason as Error);
-      request.onerror = () => reject(unreachable(undefined));
-      request.onload = () => void settle(request).then(resolve, reject);
-      request.onloadend = () => signal.removeEventListener('abort', onAbort);
+      const on = (name: string, listener: () => void): void => request.addEventListener(name, listener);
+      request.upload.addEventListener('progress', ({ loaded, total }) => onProgress(total === 0 ? 1 : loaded / total));
+      on('abort', () => reject(signal.reason as Error));
+      on('error', () => reject(unreachable(undefined)));
+      on('load', () => void settle(request).then(resolve, reject));
+      on('loadend', () => signal.removeEventListener('abort', onAbort));
       signal.addEventListener('abort', onAbort);
       request.send(body);
     });
