@@ -124,8 +124,14 @@ module.exports = {
     never(
       'gateway-is-stateless',
       '^src/gateway/',
-      otherFolders('contracts', 'client', 'store', 'gateway', 'log', 'telemetry'),
-      'It projects the record.',
+      otherFolders('contracts', 'client', 'store', 'gateway', 'guest', 'machines', 'log', 'telemetry'),
+      'It projects the record, and carries bytes to machines and back.',
+    ),
+    never(
+      'gateway-knows-no-vendor',
+      '^src/gateway/',
+      '^src/machines/[^/]+/',
+      'The port is imported, never an adapter.',
     ),
     never(
       'telemetry-stands-alone',

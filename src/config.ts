@@ -57,17 +57,23 @@ const clientSettings = {
   LOG_LEVEL: choice(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
 };
 
-const workerSettings = {
-  ...clientSettings,
-  ...telemetrySettings,
-  DEDALUS_MACHINES_BASE_URL: url('http:', 'https:'),
-  DEDALUS_API_KEY: text(),
+/** How a process speaks to the provider; where, and with which key, is its own. */
+const providerSettings = {
   DEDALUS_ORGANIZATION_ID: text().optional(),
   DEDALUS_SEND_IF_MATCH: flag().default(true),
   DEDALUS_TAKES_AUTOSLEEP: choice(['auto', 'true', 'false'])
     .transform((value) => (value === 'auto' ? value : value === 'true'))
     .default('auto'),
   DEDALUS_TERMINAL_PROTOCOL: choice(['auto', 'D', 'J']).default('auto'),
+  MACHINE_REQUEST_TIMEOUT_MS: whole(4_000, 100, 60_000),
+};
+
+const workerSettings = {
+  ...clientSettings,
+  ...telemetrySettings,
+  ...providerSettings,
+  DEDALUS_MACHINES_BASE_URL: url('http:', 'https:'),
+  DEDALUS_API_KEY: text(),
   MACHINE_VCPU: text()
     .refine((value) => /^\d+(\.\d+)?$/.test(value) && Number(value) > 0 && (Number(value) * 4) % 1 === 0, {
       error: 'must be a number above 0 in steps of 0.25',
@@ -80,7 +86,6 @@ const workerSettings = {
   MACHINE_WAKE_TIMEOUT_MS: whole(120_000, 1_000, HOUR_MS),
   MACHINE_CREATE_TIMEOUT_MS: whole(limits.MACHINE_CREATE_TIMEOUT_MS_DEFAULT, 1_000, HOUR_MS),
   MACHINE_POLL_MS: whole(250, 10, 60_000),
-  MACHINE_REQUEST_TIMEOUT_MS: whole(4_000, 100, 60_000),
   MODEL_BASE_URL: url('http:', 'https:'),
   MODEL_API_KEY: text(),
   MODEL_NAME: text(),
@@ -105,6 +110,9 @@ const workerSettings = {
 const gatewaySettings = {
   ...clientSettings,
   ...telemetrySettings,
+  ...providerSettings,
+  DEDALUS_MACHINES_BASE_URL: url('http:', 'https:').optional(),
+  DEDALUS_API_KEY: text().optional(),
   GATEWAY_HOST: text().default('127.0.0.1'),
   GATEWAY_PORT: whole(7_480, 0, 65_535),
   GATEWAY_ORIGINS: origins(),
@@ -142,6 +150,7 @@ export const SETTING_NAMES: readonly string[] = Object.keys({ ...workerSettings,
 
 export type Config = ReturnType<typeof loadConfig>;
 export type ClientConfig = ReturnType<typeof loadClientConfig>;
+export type GatewayConfig = ReturnType<typeof loadGatewayConfig>;
 export type TemporalConfig = Config['temporal'];
 
 /** Settings of a worker: all of them. @throws InnkeeperError SETTINGS_INVALID with every problem, no secret in it */
@@ -150,20 +159,12 @@ export function loadConfig(env: Environment) {
   return deepFreeze({
     ...clientSlices(s),
     machines: {
-      /** Without the version path: `/v1/…` is added by the adapter. */
-      baseUrl: s.DEDALUS_MACHINES_BASE_URL,
-      apiKey: s.DEDALUS_API_KEY,
-      organizationId: s.DEDALUS_ORGANIZATION_ID,
-      sendIfMatch: s.DEDALUS_SEND_IF_MATCH,
-      takesAutosleep: s.DEDALUS_TAKES_AUTOSLEEP,
-      terminalProtocol: s.DEDALUS_TERMINAL_PROTOCOL,
+      ...providerSlice(s, { baseUrl: s.DEDALUS_MACHINES_BASE_URL, apiKey: s.DEDALUS_API_KEY }),
       size: { vcpu: s.MACHINE_VCPU, memoryMib: s.MACHINE_MEMORY_MIB, storageGib: s.MACHINE_STORAGE_GIB },
       keepAwakeMs: s.MACHINE_KEEP_AWAKE_MS,
       wakeTimeoutMs: s.MACHINE_WAKE_TIMEOUT_MS,
       createTimeoutMs: s.MACHINE_CREATE_TIMEOUT_MS,
       pollMs: s.MACHINE_POLL_MS,
-      /** Below the heartbeat timeout of a step: where the API has no revision, nothing else bounds a late request. */
-      requestTimeoutMs: s.MACHINE_REQUEST_TIMEOUT_MS,
     },
     model: {
       baseUrl: s.MODEL_BASE_URL,
@@ -219,8 +220,17 @@ export function loadGatewayConfig(env: Environment) {
       'USER_TOKENS_JWKS_URL, USER_TOKENS_ISSUER and USER_TOKENS_AUDIENCE belong together: set all, or none.',
     );
   }
+  const { DEDALUS_MACHINES_BASE_URL: baseUrl, DEDALUS_API_KEY: apiKey } = s;
+  if ((baseUrl === undefined) !== (apiKey === undefined)) {
+    throw new InnkeeperError(
+      'SETTINGS_INVALID',
+      'DEDALUS_MACHINES_BASE_URL and DEDALUS_API_KEY belong together: a gateway needs both for terminals and files, or none.',
+    );
+  }
   return deepFreeze({
     ...clientSlices(s),
+    /** undefined: terminals and files are off. */
+    machines: baseUrl === undefined || apiKey === undefined ? undefined : providerSlice(s, { baseUrl, apiKey }),
     turn: { openTurnsMax: s.OPEN_TURNS_MAX, idleMs: s.IDLE_MS },
     metrics: metricsSlice(s, s.GATEWAY_METRICS_PORT),
     tracing: tracingSlice(s),
@@ -238,6 +248,22 @@ export function loadGatewayConfig(env: Environment) {
           : { jwksUrl, issuer, audience },
     },
   });
+}
+
+function providerSlice(
+  s: z.infer<z.ZodObject<typeof providerSettings>>,
+  where: { readonly baseUrl: string; readonly apiKey: string },
+) {
+  return {
+    /** `baseUrl` without the version path: `/v1/…` is added by the adapter. */
+    ...where,
+    organizationId: s.DEDALUS_ORGANIZATION_ID,
+    sendIfMatch: s.DEDALUS_SEND_IF_MATCH,
+    takesAutosleep: s.DEDALUS_TAKES_AUTOSLEEP,
+    terminalProtocol: s.DEDALUS_TERMINAL_PROTOCOL,
+    /** Below the heartbeat timeout of a step: where the API has no revision, nothing else bounds a late request. */
+    requestTimeoutMs: s.MACHINE_REQUEST_TIMEOUT_MS,
+  };
 }
 
 type ClientSettings = z.infer<z.ZodObject<typeof clientSettings>>;

@@ -1,7 +1,7 @@
 /** The gateway's process: HTTP in front of Postgres and Temporal, any number of replicas. */
 import { fileURLToPath } from 'node:url';
 import { createClient } from './client.js';
-import { currentEnvironment, loadGatewayConfig } from './config.js';
+import { currentEnvironment, loadGatewayConfig, type GatewayConfig } from './config.js';
 import {
   ANSWER_HOLD_MS_MAX,
   CANCEL_HOLD_MS_MAX,
@@ -15,7 +15,10 @@ import { laneUrls } from './gateway/lane-urls.js';
 import { createGatewayMetrics } from './gateway/metrics.js';
 import { createGateway } from './gateway/server.js';
 import { createUserTokens } from './gateway/user-tokens.js';
-import { createLogger } from './log.js';
+import { createLogger, type Logger } from './log.js';
+import { createDedalusProvider } from './machines/dedalus/provider.js';
+import { newIdempotencyKey } from './machines/idempotency-key.js';
+import type { MachineAccess } from './machines/provider.js';
 import { isMigrated } from './store/migrate.js';
 import { createPool } from './store/pool.js';
 import { serveMetrics } from './telemetry/metrics-server.js';
@@ -37,6 +40,7 @@ async function main(): Promise<void> {
   const client = createClient(toClientOptions(config));
   const { host, port, userTokens, rates, origins, temporalUiUrl } = config.gateway;
   const tokens = userTokens === undefined ? undefined : createUserTokens(userTokens);
+  const machines = config.machines && createMachineAccess(config.machines, log);
   const metrics = config.metrics && createGatewayMetrics({ store });
   const metricsServer = config.metrics && metrics && (await serveMetrics(metrics.registry, config.metrics));
   if (metricsServer !== undefined) log.info({ url: metricsServer.url }, 'metrics are served');
@@ -45,6 +49,7 @@ async function main(): Promise<void> {
       client: metrics?.countSubmissions(client) ?? client,
       store,
       prices: config.prices,
+      machines,
       metrics,
       tokens,
       rates,
@@ -87,6 +92,16 @@ async function main(): Promise<void> {
     await tracing.close();
   }
   log.info('gateway drained');
+}
+
+/** No more of the provider than the gateway may use: it can make, wake and destroy nothing. */
+function createMachineAccess(settings: NonNullable<GatewayConfig['machines']>, log: Logger): MachineAccess {
+  const { hasTerminals, execute, openTerminal } = createDedalusProvider({
+    ...settings,
+    newKey: newIdempotencyKey,
+    log: log.child({ part: 'machines' }),
+  });
+  return { hasTerminals, execute, openTerminal };
 }
 
 main().catch(failStart);

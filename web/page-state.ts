@@ -1,7 +1,8 @@
 /** Who is shown, and by which credential: the address's fragment and the tab's storage on one side, the door on the other. */
 import { signal, type ReadonlySignal } from '@preact/signals';
-import { createHttp, type Problem } from './api/http.js';
+import { createHttp, type HttpOptions, type Problem } from './api/http.js';
 import { createApi } from './api/innkeeper.js';
+import { createSendFile } from './api/upload.js';
 import { loadCredential, parseFragment, storeCredential, toFragment, type Credential } from './credential.js';
 import { openDoor, type Door } from './door.js';
 import { createAnnouncements, type Announcements } from './room/announcements.js';
@@ -24,7 +25,7 @@ export function createPageState(): PageState {
   function enter(credential: Credential): void {
     door.value?.close();
     storeCredential(sessionStorage, credential);
-    const http = createHttp({
+    const options: HttpOptions = {
       base: '',
       secret: credential.secret,
       onRefused(problem) {
@@ -33,9 +34,13 @@ export function createPageState(): PageState {
         leave();
         refusal.value = problem;
       },
-    });
+    };
     refusal.value = null;
-    const opened = openDoor({ credential, api: createApi(http), announcements });
+    const opened = openDoor({
+      credential,
+      api: createApi(createHttp(options), createSendFile(options)),
+      announcements,
+    });
     door.value = opened;
     opened.show(parseFragment(location.hash).userId);
   }

@@ -108,6 +108,7 @@ function ofAwake(
     case 'bootstrapping':
     case 'waking':
     case 'sleeping':
+      if (machine.isLeased) return undefined;
       if (!isOlder(user.lastEventAt, (user.idleMs ?? idleMs) + quietMs, user)) return undefined;
       return { ...awake, action: 'sleepNow', reason: null, unlessLane: 'idle' };
     case 'provisioning':

@@ -1,8 +1,8 @@
-/** Putting a machine to sleep, unless a turn was admitted meanwhile. */
+/** Putting a machine to sleep, unless a turn was admitted meanwhile or a lease is alive. */
 import type { SleepResult } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { Machine } from '../machines/provider.js';
-import { beginSleep } from '../store/machines.js';
+import { beginSleep } from '../store/begin-sleep.js';
 import { cancellationSignal, laneRun } from './context.js';
 import { isAsleep, isGone, movePhase, toView, transitionOf, usableMachine, type UsableRow } from './ledger.js';
 import type { MachineActivityDeps } from './machine-deps.js';
@@ -45,7 +45,9 @@ export function createSleepMachine(deps: MachineActivityDeps): () => Promise<Sle
       generation,
       ...(woken === undefined ? {} : { wokenAt: woken }),
     });
-    if (begun.kind === 'busy') return { kind: 'busy', untilMs: null, machine: toView(begun.row) };
+    if (begun.kind === 'busy') {
+      return { kind: 'busy', untilMs: begun.until?.getTime() ?? null, machine: toView(begun.row) };
+    }
     if (begun.kind === 'not_awake') return { kind: 'asleep', machine: toView(begun.row) };
     await guests.drop(laneRun().workflowId);
     const signal = cancellationSignal();

@@ -39,6 +39,10 @@ function toText(body: TurnEventBody, titles: ReadonlyMap<string, string>): strin
         `· machine ${body.generation} replaces the one before: ${toPlain(body.reason)}`,
         ...whatIsLeft(body),
       ].join('\n');
+    case 'terminal.taken':
+      return `· the terminal is taken by ${toPlain(body.holder)}: commands wait`;
+    case 'terminal.handed_back':
+      return `· the terminal is handed back${body.directory === null ? '' : `, in ${toPlain(body.directory)}`}`;
   }
 }
 

@@ -112,7 +112,11 @@ const table = {
     httpStatus: 413,
     advice: 'Send a body of at most 512 KiB, or 4 MiB where it holds a conversation: its last message is enough.',
   },
-  MEDIA_TYPE_UNSUPPORTED: { kind: 'rejected', httpStatus: 415, advice: 'Send the body as application/json.' },
+  MEDIA_TYPE_UNSUPPORTED: {
+    kind: 'rejected',
+    httpStatus: 415,
+    advice: 'Send the body as application/json, or a file as application/octet-stream.',
+  },
   STREAMS_EXCEEDED: {
     kind: 'rejected',
     httpStatus: 429,
@@ -136,12 +140,62 @@ const table = {
   RANGE_NOT_SATISFIABLE: {
     kind: 'rejected',
     httpStatus: 416,
-    advice: 'Ask for one range that begins within the output.',
+    advice: 'Ask for one range that begins within the output or the file.',
+  },
+  PATH_REFUSED: {
+    kind: 'rejected',
+    httpStatus: 400,
+    advice:
+      'Send a path below the home directory, relative to it, as UTF-8 without NUL and ".."; .innkeeper is not reached.',
+  },
+  FILE_UNKNOWN: { kind: 'rejected', httpStatus: 404, advice: 'List the folder: nothing of this name is there.' },
+  FILE_WRONG_KIND: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Read and write files, list folders; links are not followed, in no part of a path.',
+  },
+  FILE_CHANGED: { kind: 'rejected', httpStatus: 409, advice: 'The file was written to meanwhile: read it again.' },
+  FILE_TOO_LARGE: {
+    kind: 'rejected',
+    httpStatus: 413,
+    advice: 'Write files of at most 32 MiB; let the agent fetch what is larger.',
+  },
+  FOLDER_TOO_LARGE: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Ask the agent what the folder holds: it is too large to be listed.',
+  },
+  FOLDER_NOT_EMPTY: { kind: 'rejected', httpStatus: 409, advice: 'Empty the folder first, or send recursive=true.' },
+  PRECONDITION_FAILED: {
+    kind: 'rejected',
+    httpStatus: 412,
+    advice: 'Read the file again, then decide: it is not what if-match or if-none-match expects.',
+  },
+  DISK_FULL: { kind: 'rejected', httpStatus: 507, advice: "Make room on the machine's disk, then write it again." },
+  TRANSFER_ENDED: {
+    kind: 'rejected',
+    httpStatus: 408,
+    advice: 'Send it again, without pauses: the connection or its time ended before all had crossed.',
+  },
+  FILE_REQUESTS_EXCEEDED: {
+    kind: 'rejected',
+    httpStatus: 429,
+    advice: 'Wait for a request about files of this user to end, then send this one again.',
   },
   TURN_NOT_WAITING: {
     kind: 'rejected',
     httpStatus: 409,
     advice: 'Only a waiting turn can be removed from the queue: cancel one that runs.',
+  },
+  TERMINAL_TAKEN: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'Wait until it is handed back: the message says who holds it, and until when at least.',
+  },
+  MACHINE_ACCESS_OFF: {
+    kind: 'permanent',
+    httpStatus: 501,
+    advice: 'Give the gateway its own way to machines: DEDALUS_MACHINES_BASE_URL and DEDALUS_API_KEY.',
   },
 
   // Parts that are away.
@@ -243,7 +297,16 @@ const table = {
     httpStatus: 503,
     advice: 'The machine is still on its way: it is asked again.',
   },
-  MACHINE_ASLEEP: { kind: 'transient', httpStatus: 503, advice: 'The machine fell asleep: the lane wakes it.' },
+  MACHINE_ASLEEP: {
+    kind: 'rejected',
+    httpStatus: 409,
+    advice: 'The machine is not awake: for a turn the lane wakes it; for anything else ask for a wake, then repeat.',
+  },
+  LEASE_ENDED: {
+    kind: 'transient',
+    httpStatus: 503,
+    advice: 'The lease on the machine ended, or the machine went away, before the work was done: take it again.',
+  },
   MACHINE_LOST: {
     kind: 'permanent',
     httpStatus: 502,

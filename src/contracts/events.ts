@@ -43,7 +43,21 @@ export type TurnEventBody =
       /** What the user still has, and what is gone, in a few words each; absent in events of older releases. */
       readonly kept?: readonly string[];
       readonly lost?: readonly string[];
+    }
+  /** A person has taken the keyboard: the agent's next command waits. */
+  | { readonly type: 'terminal.taken'; readonly holder: string }
+  | {
+      readonly type: 'terminal.handed_back';
+      readonly reason: TerminalEnd;
+      /** Where the shell is; null: not known. */
+      readonly directory: string | null;
     };
+
+/**
+ * How a person's terminal ended: by their word, by the end of its shell, by a connection that did not come back, by nobody typing for
+ * long, with the gateway's own end, or by itself, where whoever held it was gone.
+ */
+export type TerminalEnd = 'handed_back' | 'exited' | 'disconnected' | 'quiet' | 'closing' | 'expired';
 
 /**
  * Live text of a part of a turn that is not complete: the model's answer of a step, or the output of one command. Gone once the

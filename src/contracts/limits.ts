@@ -171,6 +171,40 @@ export const STREAM_HEARTBEAT_MS = 15_000;
 /** A reader that takes nothing for so long is disconnected: it resumes by the id that it has. */
 export const STREAM_STALL_MS_MAX = 30_000;
 
+/** A file that is written over HTTP. One that is read may be of any size. */
+export const FILE_BYTES_MAX = 32 * 1024 * 1024;
+/**
+ * Files cross in pieces of so many bytes, 512 KiB in base64: what an execution may print, and take, is not stated by the provider. Where
+ * answers come cut short pieces become smaller, down to the second.
+ */
+export const FILE_PIECE_BYTES = 384 * 1024;
+export const FILE_PIECE_BYTES_MIN = 16 * 1024;
+/** Pieces of one file that are under way at once: an execution takes a second where the provider is far. */
+export const FILE_PIECES_PARALLEL_MAX = 4;
+/** One execution that works on files. */
+export const FILE_EXECUTION_MS_MAX = 60_000;
+/** A path below the home directory, and one name in it. */
+export const FILE_PATH_BYTES_MAX = 4_096;
+export const FILE_NAME_BYTES_MAX = 255;
+/** Entries of a folder that can be listed: the machine sorts them for each page. */
+export const FOLDER_ENTRIES_MAX = 20_000;
+/** Requests about files that one process works on, and those of one user among them. */
+export const FILE_REQUESTS_MAX = 64;
+export const FILE_REQUESTS_OF_USER_MAX = 4;
+/** How long a request about files waits for a machine that it asked to wake, and how often it looks. */
+export const FILE_WAKE_MS_MAX = 60_000;
+export const FILE_WAKE_LOOK_MS = 250;
+/** A file that takes longer to cross is given up: its machine is kept awake meanwhile. */
+export const FILE_TRANSFER_MS_MAX = 30 * 60_000;
+/**
+ * A lease on a machine lives so long unless it is renewed, and is renewed so often: a gateway that dies costs its user this much. On
+ * its holder's word it ends at once.
+ */
+export const LEASE_MS = 30_000;
+export const LEASE_RENEW_MS = 8_000;
+/** A leased machine is touched so often: below the 300 s after which the provider may put a quiet one to sleep. */
+export const LEASE_TOUCH_MS = 120_000;
+
 /** Turns whose first live text a worker waits for, to measure it; beyond, the oldest is waited for no longer. */
 export const TIMED_TURNS_MAX = 10_000;
 /** Messages whose trace a lane remembers, for the turns that they made. */

@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FeedItem, FollowFrom, InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { GatewayMetrics, StreamEnd } from './metrics.js';
+import { createPlaces } from './places.js';
 
 export interface StreamBounds {
   /** That this process keeps open, and those of one user among them. */
@@ -76,7 +77,7 @@ const CLOSING = { connection: 'close' };
 const COMMENT = ':\n\n';
 
 export function createEventStreams({ client, closing, metrics, bounds }: EventStreamsParts): EventStreams {
-  const count = createStreamCount(bounds);
+  const places = createPlaces({ ...bounds, full: ['STREAMS_EXCEEDED', 'There are too many open event streams.'] });
 
   /** Answers why it ended. */
   async function stream(raw: ServerResponse, { projection, withMachine, ...follow }: FollowFor): Promise<StreamEnd> {
@@ -120,7 +121,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
   }
 
   function open(request: FastifyRequest, userId: string): (end: StreamEnd) => void {
-    const release = count.open(userId);
+    const release = places.take(userId);
     const noteEnd = metrics?.streamOpened(request);
     return (end) => {
       release();
@@ -161,26 +162,4 @@ const turnOf = (item: FeedItem): string | null => ('event' in item ? item.event 
 /** Of a wait that was given up for its time: the reason stands behind the error. */
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.cause instanceof Error && error.cause.name === 'TimeoutError';
-}
-
-/** @throws InnkeeperError STREAMS_EXCEEDED */
-function createStreamCount({ max, ofUserMax }: StreamBounds): { open(userId: string): () => void } {
-  const ofUsers = new Map<string, number>();
-  let all = 0;
-  return {
-    open(userId) {
-      const own = ofUsers.get(userId) ?? 0;
-      if (own >= ofUserMax || all >= max) {
-        throw new InnkeeperError('STREAMS_EXCEEDED', 'There are too many open event streams.');
-      }
-      ofUsers.set(userId, own + 1);
-      all += 1;
-      return () => {
-        all -= 1;
-        const left = (ofUsers.get(userId) ?? 1) - 1;
-        if (left === 0) ofUsers.delete(userId);
-        else ofUsers.set(userId, left);
-      };
-    },
-  };
 }

@@ -36,11 +36,12 @@ export async function addOrigins(app: Gateway, origins: readonly string[]): Prom
       ...['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'range', 'x-request-id'],
       ...['x-innkeeper-user', 'x-innkeeper-commands', CANCEL_HEADER],
       ...['mcp-method', 'mcp-name', 'mcp-protocol-version', 'mcp-session-id'],
+      ...['if-match', 'if-none-match', 'if-range'],
       ...OPENAI_CLIENT_HEADERS,
     ],
     exposedHeaders: [
-      ...['content-range', 'location', 'mcp-session-id', 'retry-after', 'x-output-bytes', 'x-request-id'],
-      'x-should-retry',
+      ...['content-disposition', 'content-range', 'etag', 'location', 'mcp-session-id', 'retry-after'],
+      ...['x-output-bytes', 'x-request-id', 'x-should-retry'],
     ],
     maxAge: PREFLIGHT_SECONDS,
   });

@@ -3,9 +3,11 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { InnkeeperClient } from '../client.js';
+import type { MachineAccess } from '../machines/provider.js';
 import type { Prices } from '../store/cost.js';
 import type { Store } from '../store/pool.js';
 import type { EventStreams, StreamBounds } from './event-streams.js';
+import type { MachineLeases } from './machine-leases.js';
 import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
 
@@ -28,6 +30,8 @@ export interface GatewayParts {
   readonly origins: readonly string[];
   /** undefined: the deployment takes no tokens of users. */
   readonly tokens: UserTokens | undefined;
+  /** The way to machines; absent: what needs one is refused as MACHINE_ACCESS_OFF. */
+  readonly machines?: MachineAccess | undefined;
   /** Which of what the gateway needs answers now, by name. */
   readonly readiness: () => Promise<Readonly<Record<string, boolean>>>;
   /** undefined: nobody looks at them. */
@@ -46,6 +50,7 @@ export interface RouteParts extends GatewayParts {
    * @param names what it says at its several places @throws InnkeeperError as `userNamed`; RATE_LIMITED
    */
   readonly nameUser: (request: FastifyRequest, names: readonly (string | null | undefined)[]) => Promise<string>;
+  readonly leases: MachineLeases;
 }
 
 export type Gateway = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;

@@ -19,6 +19,8 @@ import { addAiSdkRoutes } from './ai-sdk.js';
 import { authenticate, authorize, userNamed, type Access, type Principal } from './auth.js';
 import { createEventStreams } from './event-streams.js';
 import { addEventRoutes } from './events.js';
+import { addFileRoutes } from './files.js';
+import { createMachineLeases } from './machine-leases.js';
 import { addMcpRoutes } from './mcp.js';
 import { addOpenAiRoutes } from './openai.js';
 import { addOrigins } from './origins.js';
@@ -126,7 +128,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     if (closing.signal.aborted) void reply.header('connection', 'close');
   });
   const eventStreams = createEventStreams({ ...parts, closing: closing.signal, bounds: parts.streams });
-  const routeParts = { ...parts, closing: closing.signal, eventStreams, nameUser: nameUserBy(rates) };
+  const leases = createMachineLeases({ ...parts, machines: parts.machines });
+  const routeParts = { ...parts, closing: closing.signal, eventStreams, leases, nameUser: nameUserBy(rates) };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
   addTranscriptRoutes(app, parts);
@@ -135,6 +138,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   addAiSdkRoutes(app, routeParts);
   addAgUiRoutes(app, routeParts);
   addMcpRoutes(app, routeParts);
+  await addFileRoutes(app, routeParts);
   return app;
 }
 

@@ -1,17 +1,12 @@
 /** What was said and done over HTTP: the transcript by pages, and a command's output by its id. */
-import rangeParser from 'range-parser';
-import { z } from 'zod';
-import { InnkeeperError } from '../contracts/errors.js';
 import { formatPosition } from '../contracts/events.js';
 import { readOutput, readTranscript } from '../store/transcript.js';
+import { BYTES_TYPE, bytesOf, rangeOf } from './bytes.js';
 import { describe, problems, toPage, toPosition, userOf } from './routes.js';
 import type { Gateway, GatewayParts } from './parts.js';
 import { outputHeaders, outputParams, pageQuery, transcriptPage, userParams } from './views.js';
 
 const TAGS = ['transcript'] as const;
-const OUTPUT_TYPE = 'application/octet-stream';
-
-const bytesOf = (description: string) => ({ description, content: { [OUTPUT_TYPE]: { schema: z.any() } } });
 
 export function addTranscriptRoutes(app: Gateway, { store }: GatewayParts): void {
   app.get(
@@ -41,7 +36,7 @@ export function addTranscriptRoutes(app: Gateway, { store }: GatewayParts): void
       const { bytes, outputBytes } = await readOutput(store, { userId: userOf(params), cmdId: params.command });
       const range = rangeOf(bytes.length, headers.range);
       void reply.headers({
-        'content-type': OUTPUT_TYPE,
+        'content-type': BYTES_TYPE,
         // Hostile by assumption: never shown by a browser as anything of ours.
         'content-disposition': 'attachment',
         'accept-ranges': 'bytes',
@@ -52,12 +47,4 @@ export function addTranscriptRoutes(app: Gateway, { store }: GatewayParts): void
       return reply.status(206).send(bytes.subarray(range.start, range.end + 1));
     },
   );
-}
-
-/** undefined: the whole; also for several ranges and for what is no range, as RFC 9110 allows. @throws InnkeeperError RANGE_NOT_SATISFIABLE */
-function rangeOf(size: number, header: string | undefined): { start: number; end: number } | undefined {
-  if (header === undefined) return undefined;
-  const ranges = rangeParser(size, header);
-  if (ranges === -1) throw new InnkeeperError('RANGE_NOT_SATISFIABLE', `The output has ${size} bytes here.`);
-  return ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1 ? undefined : ranges[0];
 }

@@ -126,6 +126,7 @@ const AWAKE = new Set<UserView['machine']['phase']>(['provisioning', 'bootstrapp
 function toRest({ machine, queueLength, idleMs, lastTurnAt }: UserView, idleMsDefault: number) {
   if (!AWAKE.has(machine.phase)) return { awakeFor: null, sleepsAt: null };
   if (queueLength > 0) return { awakeFor: 'turn' as const, sleepsAt: null };
+  if (machine.leasedUntil !== null) return { awakeFor: 'lease' as const, sleepsAt: null };
   const quietSince = [machine.wokenAt, lastTurnAt]
     .filter((at) => at !== null)
     .sort()

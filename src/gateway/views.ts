@@ -90,6 +90,14 @@ export const machineView = z
     missing: z.array(z.string()).describe('Tools that could not be installed'),
     sleptAt: orNull(instant),
     wokenAt: orNull(instant),
+    leasedUntil: orNull(instant).describe('A person or a transfer keeps it awake until then, or longer; null: nobody'),
+    terminal: orNull(
+      z.object({
+        holder: z.string(),
+        takenAt: instant,
+        until: instant.describe('Renewed for as long as they are there'),
+      }),
+    ).describe('The person at its terminal; commands of the agent wait meanwhile'),
   })
   .meta({ id: 'Machine' });
 
@@ -112,7 +120,9 @@ export const userView = z
 export const userDetails = userView
   .extend({
     machine: machineView.extend({
-      awakeFor: orNull(z.enum(['turn', 'idle_time'])).describe('Why it is awake, or on its way there; null: it is not'),
+      awakeFor: orNull(z.enum(['turn', 'lease', 'idle_time'])).describe(
+        'Why it is awake, or on its way there; null: it is not',
+      ),
       sleepsAt: orNull(instant).describe(
         'About when it is put to sleep where nothing happens; null: not yet, or asleep',
       ),

@@ -146,3 +146,6 @@ export interface MachineProvider {
    */
   openTerminal(machineId: string, request: TerminalRequest, options: MutationOptions): Promise<Terminal>;
 }
+
+/** What may be done with a machine that is awake; its life is left to others. */
+export type MachineAccess = Pick<MachineProvider, 'hasTerminals' | 'execute' | 'openTerminal'>;

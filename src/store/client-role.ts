@@ -43,7 +43,8 @@ const FINDING_COLUMNS = [
 const GRANTS = `
   revoke all on all tables in schema public from ${CLIENT_ROLE};
   grant usage on schema public to ${CLIENT_ROLE};
-  grant select on users, turns, steps, tool_calls, transcript, turn_events, turn_deltas, awake_intervals, schema_migrations to ${CLIENT_ROLE};
+  grant select on users, turns, steps, tool_calls, transcript, turn_events, turn_deltas, awake_intervals, machine_leases,
+    schema_migrations to ${CLIENT_ROLE};
   grant select (${MACHINE_COLUMNS}) on machines to ${CLIENT_ROLE};
   grant select (${FINDING_COLUMNS}) on reconcile_findings to ${CLIENT_ROLE};
   grant insert (user_id, workflow_id, idle_ms), update (state, workflow_id, position, event_seq, idle_ms, destroyed_at,

@@ -1,6 +1,7 @@
 /**
  * The machine ledger: one row a generation, written before the provider is called and kept as a tombstone. Every change is made
- * by the lane's owner. Keys of requests are machine-requests.ts, awake intervals awake.ts, the end of a user user-end.ts.
+ * by the lane's owner. Keys of requests are machine-requests.ts, awake intervals awake.ts, sleep begin-sleep.ts, the end of a user
+ * user-end.ts.
  */
 import { REPLACEMENT } from '../contracts/events.js';
 import type { LanePhase } from '../contracts/lane-state.js';
@@ -191,7 +192,8 @@ async function setPhaseIn(tx: Tx, options: SetPhaseOptions): Promise<{ isApplied
   return { isApplied: true, row };
 }
 
-async function writePhase(tx: Tx, user: LaneUser, options: SetPhaseOptions): Promise<MachineRow | undefined> {
+/** As setPhase, by whoever has looked at the lane already; logs nothing. */
+export async function writePhase(tx: Tx, user: LaneUser, options: SetPhaseOptions): Promise<MachineRow | undefined> {
   const { generation, phase, from, fields = {}, awakeFrom, awakeUntil } = options;
   const { rows } = await tx.query<MachineRow>(updatePhase, [
     user.userId,
@@ -214,49 +216,6 @@ async function writePhase(tx: Tx, user: LaneUser, options: SetPhaseOptions): Pro
   if (awakeUntil !== undefined) await closeAwake(tx, { ...machine, at: awakeUntil });
   if (awakeFrom !== undefined) await openAwake(tx, { ...machine, at: awakeFrom });
   return row;
-}
-
-export type BegunSleep =
-  /** Stored: ask the provider for sleep. */
-  | { readonly kind: 'sleeping'; readonly row: MachineRow }
-  /** A turn is open: stay awake. */
-  | { readonly kind: 'busy'; readonly row: MachineRow }
-  /** There is nothing awake: no machine, or one that sleeps, failed or is being destroyed. */
-  | { readonly kind: 'not_awake'; readonly row: MachineRow | undefined };
-
-const hasOpenTurn = statement(
-  'has_open_turn',
-  `select exists (select from turns where user_id = $1 and state in ('queued', 'running')) as is_busy`,
-);
-/** A machine in one of these costs money, so it may be put to sleep. */
-const MAY_SLEEP: readonly MachineRowPhase[] = ['ready', 'bootstrapping', 'waking'];
-
-/**
- * Writes `sleeping` unless a turn is open, under the lock that admission takes. A sleep that was begun before goes on even with
- * a turn waiting, so that the provider's revision moves and a late call of a dead worker is refused.
- * `wokenAt`: somebody else woke it then, by the provider's clock, so it is put to sleep though the ledger has it asleep.
- * @throws InnkeeperError STALE_LANE
- */
-export function beginSleep(
-  store: Store,
-  options: LaneRun & { readonly generation: number; readonly wokenAt?: Date },
-): Promise<BegunSleep> {
-  const { wokenAt, ...machine } = options;
-  return withTransaction(store, async (tx) => {
-    const user = await requireLane(tx, machine);
-    const row = await getMachine(tx, user);
-    if (row?.generation !== machine.generation) return { kind: 'not_awake', row };
-    if (row.phase === 'sleeping') return { kind: 'sleeping', row };
-    const wasWoken = row.phase === 'asleep' && wokenAt !== undefined;
-    if (!wasWoken && !MAY_SLEEP.includes(row.phase)) return { kind: 'not_awake', row };
-    const { is_busy: isBusy } = one(await tx.query<{ is_busy: boolean }>(hasOpenTurn, [user.userId]));
-    if (isBusy) return { kind: 'busy', row };
-    const awakeFrom = wasWoken ? { awakeFrom: wokenAt } : {};
-    const slept = await writePhase(tx, user, { ...machine, phase: 'sleeping', ...awakeFrom });
-    if (slept === undefined) throw new Error('a live machine could not be changed under its own lock');
-    notePhase(tx, slept);
-    return { kind: 'sleeping', row: slept };
-  });
 }
 
 const bury = statement(
@@ -289,6 +248,6 @@ export function buryMachine(
   });
 }
 
-function notePhase(tx: Tx, { userId, phase, generation }: MachineRow): void {
+export function notePhase(tx: Tx, { userId, phase, generation }: MachineRow): void {
   appendEvent(tx, { userId, turnKey: null, body: { type: 'machine.phase', phase, generation } });
 }

@@ -68,6 +68,8 @@ export interface UserRow {
     readonly createdAt: Date;
     /** Its awake interval is open. */
     readonly isMetered: boolean;
+    /** A person is at its terminal, or a transfer goes on. */
+    readonly isLeased: boolean;
   } | null;
   /** The turn that runs, else the one that waits first. */
   readonly turn: {
@@ -88,6 +90,7 @@ interface UserRowRow {
   phase: MachineRowPhase;
   machine_created_at: Date;
   is_metered: boolean;
+  is_leased: boolean;
   turn_id: string | null;
   turn_state: 'queued' | 'running';
   cancel_requested_at: Date | null;
@@ -100,6 +103,9 @@ const USERS = `
     m.generation, m.machine_id, m.phase, m.created_at as machine_created_at,
     exists (select from awake_intervals a
             where a.user_id = m.user_id and a.generation = m.generation and a.ended_at is null) as is_metered,
+    exists (select from machine_leases l
+            where l.user_id = m.user_id and l.generation = m.generation and l.ended_at is null
+              and l.expires_at > clock_timestamp()) as is_leased,
     t.turn_id, t.state as turn_state, t.cancel_requested_at
   from users u
   left join machines m on m.user_id = u.user_id and m.phase <> 'destroyed'
@@ -145,6 +151,7 @@ function toUserRow(row: UserRowRow): UserRow {
             phase: row.phase,
             createdAt: row.machine_created_at,
             isMetered: row.is_metered,
+            isLeased: row.is_leased,
           },
     turn: turnId === null ? null : { turnId, state: row.turn_state, cancelRequestedAt: row.cancel_requested_at },
   };

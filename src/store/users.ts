@@ -33,6 +33,17 @@ export interface UserMachineView {
   readonly missing: readonly string[];
   readonly sleptAt: string | null;
   readonly wokenAt: string | null;
+  /** Something besides turns keeps it awake at least until then. */
+  readonly leasedUntil: string | null;
+  /** The person at its terminal. */
+  readonly terminal: UserTerminalView | null;
+}
+
+export interface UserTerminalView {
+  readonly holder: string;
+  readonly takenAt: string;
+  /** Renewed for as long as they are there. */
+  readonly until: string;
 }
 
 interface UserViewRow {
@@ -45,6 +56,10 @@ interface UserViewRow {
   missing: string[] | null;
   slept_at: Date | null;
   woken_at: Date | null;
+  leased_until: Date | null;
+  terminal_holder: string | null;
+  terminal_taken_at: Date;
+  terminal_until: Date;
   queue_length: number;
   running_turn_id: string | null;
   idle_ms: number | null;
@@ -55,12 +70,19 @@ interface UserViewRow {
   destroyed_at: Date | null;
 }
 
+const LIVE_LEASE = `l.user_id = m.user_id and l.generation = m.generation and l.ended_at is null
+    and l.expires_at > clock_timestamp()`;
 const VIEW = `
   select u.user_id, u.workflow_id, u.state, u.generation, u.idle_ms, u.turn_count, u.last_turn_at, u.last_error_code,
          u.created_at, u.destroyed_at, m.phase, m.machine_id, m.missing, m.slept_at, m.woken_at,
+         leased.until as leased_until, terminal.holder as terminal_holder, terminal.taken_at as terminal_taken_at,
+         terminal.expires_at as terminal_until,
          (select count(*) from turns t where t.user_id = u.user_id and t.state in ('queued', 'running')) as queue_length,
          (select t.turn_id from turns t where t.user_id = u.user_id and t.state = 'running') as running_turn_id
-  from users u left join machines m on m.user_id = u.user_id and m.phase <> 'destroyed'`;
+  from users u left join machines m on m.user_id = u.user_id and m.phase <> 'destroyed'
+  left join lateral (select max(l.expires_at) as until from machine_leases l where ${LIVE_LEASE}) leased on true
+  left join machine_leases terminal on terminal.lease_id = (
+    select l.lease_id from machine_leases l where ${LIVE_LEASE} and l.kind = 'terminal')`;
 
 const selectUser = statement('select_user', `${VIEW} where u.user_id = $1`);
 const selectUserByWorkflow = statement('select_user_by_workflow', `${VIEW} where u.workflow_id = $1`);
@@ -99,6 +121,11 @@ function toView(row: UserViewRow): UserView {
       missing: row.missing ?? [],
       sleptAt: toIso(row.slept_at),
       wokenAt: toIso(row.woken_at),
+      leasedUntil: toIso(row.leased_until),
+      terminal:
+        row.terminal_holder === null
+          ? null
+          : { holder: row.terminal_holder, takenAt: toIso(row.terminal_taken_at), until: toIso(row.terminal_until) },
     },
     queueLength: row.queue_length,
     runningTurnId: row.running_turn_id,

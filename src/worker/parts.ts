@@ -1,6 +1,5 @@
 /** Makes the parts of a worker from its settings, and the activities from the parts. */
 import { randomBytes } from 'node:crypto';
-import { v7 as uuidv7 } from 'uuid';
 import { createActivities, createGuests, createKeepAwake, toLogged, type Activities } from '../activities/index.js';
 import type { Config } from '../config.js';
 import { InnkeeperError } from '../contracts/errors.js';
@@ -8,6 +7,7 @@ import type { Lanes } from '../contracts/lanes.js';
 import { createGuest } from '../guest/create-guest.js';
 import type { Logger } from '../log.js';
 import { createDedalusProvider } from '../machines/dedalus/provider.js';
+import { newIdempotencyKey as newKey } from '../machines/idempotency-key.js';
 import { createChatModel } from '../model/dedalus-chat.js';
 import { loadSystemPromptTemplate } from '../model/system-prompt.js';
 import { appendDeltas } from '../store/deltas.js';
@@ -38,11 +38,6 @@ export interface WorkerParts {
    */
   assertReady(): Promise<void>;
   close(): Promise<void>;
-}
-
-/** Compact UUIDv7, the form of idempotency key that every generation of the provider's API takes. */
-function newKey(): string {
-  return uuidv7().replaceAll('-', '');
 }
 
 /** @throws InnkeeperError SETTINGS_INVALID (the system prompt's file) */

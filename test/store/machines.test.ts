@@ -2,9 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REPLACEMENT } from '../../src/contracts/events.js';
 import { closeAwake, openAwake } from '../../src/store/awake.js';
+import { beginSleep } from '../../src/store/begin-sleep.js';
 import { readEvents } from '../../src/store/events.js';
 import { requestKey, settleRequest } from '../../src/store/machine-requests.js';
-import { beginProvision, beginSleep, buryMachine, getMachine, setPhase } from '../../src/store/machines.js';
+import { beginProvision, buryMachine, getMachine, setPhase } from '../../src/store/machines.js';
 import { statement } from '../../src/store/sql.js';
 import { usage } from '../../src/store/usage.js';
 import { settleDestroyed, settleOpenTurns } from '../../src/store/user-end.js';

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FINDINGS_KEPT_MAX } from '../../src/contracts/limits.js';
 import { FINDING_KINDS, type FindingKind } from '../../src/contracts/reconcile.js';
 import { requestCancel } from '../../src/store/admission.js';
+import { beginSleep } from '../../src/store/begin-sleep.js';
 import {
   findingRequestKey,
   listFindings,
@@ -11,7 +12,7 @@ import {
   resolveFindings,
   settleFinding,
 } from '../../src/store/findings.js';
-import { beginProvision, beginSleep, buryMachine, setPhase } from '../../src/store/machines.js';
+import { beginProvision, buryMachine, setPhase } from '../../src/store/machines.js';
 import { ledgerOf, now, userIdsOf, userToReconcile, usersToReconcile } from '../../src/store/reconcile.js';
 import { findSightings, forgetSightings, recordSightings } from '../../src/store/sightings.js';
 import { statement } from '../../src/store/sql.js';

@@ -21,6 +21,25 @@ create table awake_intervals (
 CREATE UNIQUE INDEX awake_intervals_open ON public.awake_intervals USING btree (user_id, generation) WHERE (ended_at IS NULL);
 grant select on awake_intervals to innkeeper_client;
 
+create table machine_leases (
+  lease_id text not null,
+  user_id text not null,
+  generation integer not null,
+  kind text not null,
+  holder text not null,
+  taken_at timestamp with time zone default clock_timestamp() not null,
+  expires_at timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  constraint machine_leases_check CHECK ((expires_at >= taken_at)),
+  constraint machine_leases_check1 CHECK ((ended_at >= taken_at)),
+  constraint machine_leases_kind_check CHECK ((kind = ANY (ARRAY['terminal'::text, 'files'::text]))),
+  constraint machine_leases_pkey PRIMARY KEY (lease_id),
+  constraint machine_leases_user_id_generation_fkey FOREIGN KEY (user_id, generation) REFERENCES machines(user_id, generation)
+);
+CREATE INDEX machine_leases_by_user ON public.machine_leases USING btree (user_id, generation);
+CREATE UNIQUE INDEX machine_leases_one_terminal ON public.machine_leases USING btree (user_id) WHERE ((kind = 'terminal'::text) AND (ended_at IS NULL));
+grant select on machine_leases to innkeeper_client;
+
 create table machine_requests (
   idempotency_key text not null,
   user_id text not null,

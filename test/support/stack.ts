@@ -173,6 +173,8 @@ function openBranch(options: BranchOptions): Branch {
         TEMPORAL_ADDRESS: options.temporalAddress,
         TEMPORAL_TASK_QUEUE: taskQueue,
         DATABASE_URL: options.databaseUrl,
+        DEDALUS_MACHINES_BASE_URL: url,
+        DEDALUS_API_KEY: apiKey,
         GATEWAY_PORT: '0',
         LOG_LEVEL: 'info',
         ...env,

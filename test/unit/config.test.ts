@@ -173,6 +173,18 @@ describe('loadClientConfig', () => {
   });
 });
 
+describe('loadGatewayConfig', () => {
+  it('has a way to machines where it is given both its address and its key, and asks for both', () => {
+    const { DATABASE_URL, DEDALUS_MACHINES_BASE_URL, DEDALUS_API_KEY } = complete;
+    expect(loadGatewayConfig({ DATABASE_URL }).machines).toBeUndefined();
+    const { machines } = loadGatewayConfig({ DATABASE_URL, DEDALUS_MACHINES_BASE_URL, DEDALUS_API_KEY });
+    expect(machines).toMatchObject({ baseUrl: DEDALUS_MACHINES_BASE_URL, apiKey: SECRET, requestTimeoutMs: 4_000 });
+    for (const half of [{ DEDALUS_MACHINES_BASE_URL }, { DEDALUS_API_KEY }]) {
+      expect(() => loadGatewayConfig({ DATABASE_URL, ...half })).toThrow(/belong together/);
+    }
+  });
+});
+
 describe('environments of child processes', () => {
   it('pass on settings and the system part, and nothing else', () => {
     const env = {

@@ -33,13 +33,27 @@ export interface User {
 
 export interface UserDetails extends User {
   readonly machine: Machine & {
-    readonly awakeFor: 'turn' | 'idle_time' | null;
+    readonly awakeFor: 'turn' | 'lease' | 'idle_time' | null;
     readonly sleepsAt: string | null;
   };
   /** null: the deployment has no prices. */
   readonly cost: number | null;
   readonly awakeSeconds: number;
   readonly laneUrl: string | null;
+}
+
+export interface FolderEntry {
+  readonly name: string;
+  /** To ask for it by; null: it cannot be asked for. */
+  readonly path: string | null;
+  readonly kind: 'file' | 'folder' | 'link' | 'other';
+  readonly size: number;
+  readonly modifiedAt: string;
+}
+
+export interface Folder extends Page<FolderEntry> {
+  /** Entries of all pages. */
+  readonly count: number;
 }
 
 export interface Turn {

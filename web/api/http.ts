@@ -86,7 +86,7 @@ export function asProblem(reason: unknown): Problem {
   return reason instanceof Problem ? reason : unreachable(reason);
 }
 
-function unreachable(reason: unknown): Problem {
+export function unreachable(reason: unknown): Problem {
   const isLate = reason instanceof DOMException && reason.name === 'TimeoutError';
   return new Problem({
     code: 'UNREACHABLE',
@@ -96,7 +96,7 @@ function unreachable(reason: unknown): Problem {
   });
 }
 
-async function toProblem(response: Response): Promise<Problem> {
+export async function toProblem(response: Response): Promise<Problem> {
   const retryAfterMs = 1_000 * (Number(response.headers.get('retry-after')) || 0);
   const { status } = response;
   try {

@@ -1,9 +1,10 @@
 /** The verbs of the gateway that the page uses, typed. */
-import type { Page, TranscriptPage, Turn, TurnState, User, UserDetails } from './answers.js';
+import type { Folder, Page, TranscriptPage, Turn, TurnState, User, UserDetails } from './answers.js';
 import type { Http } from './http.js';
 
 const TRANSCRIPT_ENTRIES = 50;
 const USERS_OF_PAGE = 200;
+const FOLDER_ENTRIES = 200;
 
 export interface Submission {
   readonly turnId: string;
@@ -29,16 +30,39 @@ export interface Api {
   transcript(userId: string, cursor: string | null): Promise<TranscriptPage>;
   /** Bytes as the command wrote them: hostile. */
   output(userId: string, cmdId: string): Promise<Uint8Array>;
+  folder(userId: string, path: string, cursor: string | null): Promise<Folder>;
+  readFile(userId: string, path: string, signal: AbortSignal): Promise<Blob>;
+  /** `isNew`: only where nothing of this name is. */
+  writeFile(userId: string, path: string, upload: FileUpload): Promise<void>;
+  /** A folder with all that is in it. */
+  deleteFile(userId: string, path: string): Promise<void>;
   /** The event stream behind an id. */
   events(userId: string, after: string, signal: AbortSignal): Promise<Response>;
 }
 
-export function createApi(http: Http): Api {
+export interface Upload {
+  readonly body: Blob;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of all bytes, from 0 to 1. */
+  readonly onProgress: (share: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Rejects with a Problem, or with the signal's reason. */
+export type SendFile = (path: string, upload: Upload) => Promise<void>;
+
+export interface FileUpload extends Omit<Upload, 'headers'> {
+  readonly isNew: boolean;
+}
+
+export function createApi(http: Http, sendFile: SendFile): Api {
   const json = async <T>(path: string, ask?: Parameters<Http>[1]): Promise<T> =>
     (await (await http(path, ask)).json()) as T;
   const post = async (path: string): Promise<void> => void (await http(path, { method: 'POST' }));
   const of = (userId: string): string => `v1/users/${encodeURIComponent(userId)}`;
   const turnOf = (userId: string, turnId: string): string => `${of(userId)}/turns/${encodeURIComponent(turnId)}`;
+  const contentOf = (userId: string, path: string): string =>
+    `${of(userId)}/files/content?path=${encodeURIComponent(path)}`;
   const query = (limit: number, cursor: string | null): string =>
     `?limit=${limit}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`;
 
@@ -57,6 +81,16 @@ export function createApi(http: Http): Api {
       const response = await http(`${of(userId)}/outputs/${encodeURIComponent(cmdId)}`);
       return new Uint8Array(await response.arrayBuffer());
     },
+    folder: (userId, path, cursor) =>
+      json(`${of(userId)}/files${query(FOLDER_ENTRIES, cursor)}&path=${encodeURIComponent(path)}`),
+    readFile: async (userId, path, signal) => {
+      const response = await http(contentOf(userId, path), { signal, isStream: true });
+      return response.blob();
+    },
+    writeFile: (userId, path, { isNew, ...upload }) =>
+      sendFile(contentOf(userId, path), { ...upload, headers: isNew ? { 'if-none-match': '*' } : {} }),
+    deleteFile: async (userId, path) =>
+      void (await http(`${of(userId)}/files?recursive=true&path=${encodeURIComponent(path)}`, { method: 'DELETE' })),
     events: (userId, after, signal) =>
       http(`${of(userId)}/events`, {
         headers: { accept: 'text/event-stream', 'last-event-id': after },

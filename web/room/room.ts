@@ -8,7 +8,9 @@ import type { Announcements } from './announcements.js';
 import { wordsFor } from './announcements.js';
 import type { Composer, ComposerOptions } from './composer.js';
 import { openFeed, type Feed } from './feed.js';
+import { openFiles, type Files } from './files.js';
 import { openOutputs, type Outputs } from './outputs.js';
+import { save } from './save.js';
 
 /** Beneath the events: cost grows and sleep comes nearer without any. */
 const LOOK_MS = 20_000;
@@ -19,6 +21,7 @@ export interface Room {
   readonly feed: Feed;
   readonly composer: Composer;
   readonly outputs: Outputs;
+  readonly files: Files;
   /** null: not known yet, or there is no such user yet. */
   readonly user: ReadonlySignal<UserDetails | null>;
   readonly runningTurnId: ReadonlySignal<string | undefined>;
@@ -92,6 +95,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
   return {
     ...{ userId, feed, composer, user, problem, runningTurnId, stoppingTurnId },
     outputs: openOutputs({ api, userId, signal: closing.signal }),
+    files: openFiles({ api, userId, say: announcements.say, save, signal: closing.signal }),
     submitted(turn) {
       feed.told(turn);
       // A new user's talk can be read from now on.

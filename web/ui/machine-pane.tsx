@@ -5,6 +5,7 @@ import type { Room } from '../room/room.js';
 import { plainText } from '../text/plain.js';
 import { showDuration } from '../text/times.js';
 import { ErrorCodeView } from './error-code-view.js';
+import { FilesView } from './files-view.js';
 import { Phase } from './phase.js';
 import { ProblemNote } from './problem-note.js';
 import { TerminalView } from './terminal-view.js';
@@ -70,6 +71,7 @@ function Facts({ room }: { readonly room: Room }) {
       </dl>
       <MachineButtons room={room} user={user} phase={machine.phase} />
       <ProblemNote problem={room.problem.value} />
+      {user.state === 'active' && <FilesView room={room} phase={machine.phase} />}
     </>
   );
 }

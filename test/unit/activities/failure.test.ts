@@ -25,6 +25,7 @@ const RETRIED: readonly ErrorCode[] = [
   'REVISION_CONFLICT',
   'MACHINE_INVALID_STATE',
   'MACHINE_NOT_READY',
+  'LEASE_ENDED',
   'GUEST_UNREACHABLE',
   'MODEL_UNAVAILABLE',
   'MODEL_RATE_LIMITED',
@@ -34,7 +35,7 @@ const RETRIED: readonly ErrorCode[] = [
 ];
 
 /** Their messages may quote models and guests. */
-const QUOTING = CODES.filter((code) => /^(MODEL_(?!EMPTY|REFUSED)|GUEST_)/.test(code));
+const QUOTING = CODES.filter((code) => /^(MODEL_(?!EMPTY|REFUSED|UNKNOWN)|GUEST_)/.test(code));
 
 const failureOf = (error: unknown, options = {}): ApplicationFailure => {
   const failure = toFailure(error, options);

@@ -29,6 +29,7 @@ const machineIn = (phase: Machine['phase'], more: Partial<Machine> = {}): Machin
   phase,
   createdAt: at(3_600_000),
   isMetered: phase !== 'asleep',
+  isLeased: false,
   ...more,
 });
 const turnIn = (state: 'queued' | 'running', cancelledAgoMs?: number): UserRow['turn'] => ({
@@ -90,6 +91,7 @@ describe('of the machine', () => {
     ['awake, left to autosleep', machineIn('asleep', { isMetered: true }), RUNNING, ['awake_without_reason: report']],
     ['awake, by the ledger failed', machineIn('failed'), RUNNING, ['awake_without_reason: report']],
     ['awake past its idle time', machineIn('ready'), RUNNING, ['awake_without_reason: sleepNow']],
+    ['awake past its idle time, and leased', machineIn('ready', { isLeased: true }), RUNNING, []],
     ['on its way to sleep', machineIn('asleep'), { phase: 'stopping', isEnding: false }, []],
   ])('%s', (_what, machine, sight, expected) => {
     expect(found(user({ machine }), sight)).toEqual(expected);

@@ -60,6 +60,22 @@ describe('limits', () => {
     expect(limits.RETRY_JOINS_MS_MAX).toBeGreaterThan(limits.ANSWER_HOLD_MS_MAX);
   });
 
+  it('renew a lease several times before it ends, and touch a machine before its provider finds it quiet', () => {
+    expect(limits.LEASE_RENEW_MS * 3).toBeLessThan(limits.LEASE_MS);
+    expect(limits.LEASE_TOUCH_MS + limits.LEASE_RENEW_MS).toBeLessThan(300_000);
+  });
+
+  it('let a file cross: within an execution, within its time, and without being taken for one that nobody finished', () => {
+    expect(limits.FILE_PIECE_BYTES % 3, 'base64 without padding').toBe(0);
+    expect(limits.FILE_PIECE_BYTES_MIN).toBeLessThanOrEqual(limits.FILE_PIECE_BYTES);
+    expect((limits.FILE_PIECE_BYTES * 4) / 3).toBeLessThan(1024 * 1024);
+    expect(limits.FILE_EXECUTION_MS_MAX).toBeLessThan(limits.FILE_TRANSFER_MS_MAX);
+    // files.sh sweeps what is older than an hour.
+    expect(limits.FILE_TRANSFER_MS_MAX).toBeLessThan(3_600_000);
+    expect(limits.FILE_NAME_BYTES_MAX).toBeLessThan(limits.FILE_PATH_BYTES_MAX);
+    expect(limits.FILE_REQUESTS_OF_USER_MAX).toBeLessThan(limits.FILE_REQUESTS_MAX);
+  });
+
   it('hold idle time within its bounds', () => {
     expect(limits.IDLE_MS_DEFAULT).toBeGreaterThanOrEqual(limits.IDLE_MS_MIN);
     expect(limits.IDLE_MS_DEFAULT).toBeLessThanOrEqual(limits.IDLE_MS_MAX);

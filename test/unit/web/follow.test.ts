@@ -28,7 +28,8 @@ beforeEach(async () => {
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  api = createApi(createHttp({ base, secret: 'ik_1', onRefused: (problem) => refused.push(problem) }));
+  const options = { base, secret: 'ik_1', onRefused: (problem: Problem) => void refused.push(problem) };
+  api = createApi(createHttp(options), () => Promise.reject(new Error('nothing is uploaded here')));
 });
 afterEach(async () => {
   ending.controller.abort();
