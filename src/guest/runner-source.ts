@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { InnkeeperError } from '../contracts/errors.js';
-import type { MachineProvider } from '../machines/provider.js';
+import type { MachineAccess } from '../machines/provider.js';
 
 const INSTALL_TIMEOUT_MS = 30_000;
 
@@ -37,7 +37,7 @@ export function loadRunner(url = new URL('./runner.sh', import.meta.url)): Runne
 
 /** Puts the runner on the machine. @throws what `execute` throws; GUEST_UNREACHABLE where the machine could not store it */
 export async function installRunner(options: {
-  readonly machines: MachineProvider;
+  readonly machines: MachineAccess;
   readonly machineId: string;
   readonly runner: RunnerSource;
   readonly idempotencyKey: string;
