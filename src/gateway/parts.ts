@@ -20,6 +20,22 @@ export interface StreamBounds {
   readonly stallMs: number;
 }
 
+/** Of persons' terminals. */
+export interface TerminalBounds {
+  /** That this process keeps. */
+  readonly max: number;
+  readonly openMs: number;
+  readonly leaveMs: number;
+  /** How long a connection that broke may come back. */
+  readonly graceMs: number;
+  /** Nobody has typed for so long: it is handed back. */
+  readonly quietMs: number;
+  readonly heartbeatMs: number;
+  readonly stallMs: number;
+  /** Each way. */
+  readonly unsentBytesMax: number;
+}
+
 export interface GatewayParts {
   readonly client: InnkeeperClient;
   readonly store: Store;
@@ -31,6 +47,7 @@ export interface GatewayParts {
   /** Requests that are taken in a minute. */
   readonly rates: { readonly keyPerMinute: number; readonly userPerMinute: number };
   readonly streams: StreamBounds;
+  readonly terminals: TerminalBounds;
   /** From the end of the gateway's work until connections are closed that are still open. */
   readonly closeMs: number;
   /** Of pages of other sites that may ask. */

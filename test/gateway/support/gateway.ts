@@ -36,6 +36,12 @@ export interface TestGateway {
   close(): Promise<void>;
 }
 
+/** Generous but where a test would have to wait. */
+export const TERMINALS: GatewayParts['terminals'] = {
+  ...{ max: 10, openMs: 30_000, leaveMs: 8_000, graceMs: 2_000, quietMs: 60_000 },
+  ...{ heartbeatMs: 15_000, stallMs: 30_000, unsentBytesMax: 256 * 1024 },
+};
+
 let count = 0;
 
 export async function openGateway(
@@ -50,6 +56,7 @@ export async function openGateway(
     ...{ defaults: { idleMs: 60_000 }, laneUrlOf: (workflowId: string) => `http://ui/${workflowId}` },
     ...{ rates: { keyPerMinute: 100_000, userPerMinute: 100_000 }, origins: [], log: silentLogger() },
     closeMs: 200,
+    terminals: TERMINALS,
     streams: { max: 100, ofUserMax: 32, heartbeatMs: 15_000, stallMs: 30_000 },
     readiness: () => Promise.resolve({ postgres: true }),
     ...parts,
