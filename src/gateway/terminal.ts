@@ -39,6 +39,7 @@ export function addTerminalRoutes(app: Gateway, sessions: TerminalSessions): voi
       },
     }),
     preHandler: async (request) => {
+      userOf(request.params);
       if (!request.ws) throw new InnkeeperError('UPGRADE_REQUIRED', 'A terminal is a WebSocket.');
       if (!offeredProtocols(request).includes(TERMINAL_PROTOCOL)) {
         throw new InnkeeperError('INVALID_INPUT', `The subprotocol ${TERMINAL_PROTOCOL} was not offered.`);

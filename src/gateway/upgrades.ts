@@ -10,8 +10,8 @@ import { TERMINAL_FRAME_BYTES_MAX } from '../contracts/limits.js';
 import { TERMINAL_PROTOCOL } from '../contracts/terminal.js';
 import type { Gateway } from './parts.js';
 
-/** Headers that ask for an upgrade. */
-const OF_UPGRADE = new Set(['upgrade', 'connection', 'http2-settings']);
+/** Names of headers that ask for an upgrade; `connection` names them once more. */
+const OF_UPGRADE = /^(upgrade|http2-settings)$/i;
 
 /** To be called before any route or hook is added. `end` ends what goes on over the sockets. */
 export async function addUpgrades(app: Gateway, end: () => Promise<void>): Promise<void> {
@@ -48,8 +48,15 @@ function readAgain(server: Server, request: IncomingMessage, socket: Duplex, hea
   const lines = [`${method} ${url} HTTP/1.1`];
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const [name = '', value = ''] = rawHeaders.slice(at, at + 2);
-    if (!OF_UPGRADE.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
+    if (OF_UPGRADE.test(name)) continue;
+    const isConnection = name.toLowerCase() === 'connection';
+    lines.push(`${name}: ${isConnection ? withoutUpgrade(value) : value}`);
   }
   socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
   server.emit('connection', socket);
+}
+
+function withoutUpgrade(connection: string): string {
+  const options = connection.split(',').map((option) => option.trim());
+  return options.filter((option) => !OF_UPGRADE.test(option)).join(', ');
 }
