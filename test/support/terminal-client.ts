@@ -8,6 +8,8 @@ export interface TerminalClient {
   readonly socket: WebSocket;
   /** All that the shell has shown. */
   seen(): string;
+  /** The end of that, for much of it. */
+  tail(): string;
   readonly told: TerminalServerFrame[];
   /** The frame of this kind, once it has come. */
   hear<T extends TerminalServerFrame['type']>(type: T): Promise<Extract<TerminalServerFrame, { type: T }>>;
@@ -62,6 +64,7 @@ export async function openTerminal(options: TerminalOptions): Promise<TerminalCl
   const seen = (): string => Buffer.concat(pieces).toString('utf8');
   return {
     ...{ socket, told, closed, seen },
+    tail: () => Buffer.concat(pieces.slice(-4)).toString('utf8'),
     hear: (type) =>
       waitFor(`the frame ${type}`, () => told.find((frame) => frame.type === type) as never, SEEN_MS_MAX) as never,
     async type(line, expected) {

@@ -46,10 +46,16 @@ let count = 0;
 
 export async function openGateway(
   parts: Partial<GatewayParts> = {},
-  own: Pick<ClientOptions, 'workflowIdKey'> = {},
+  {
+    on,
+    ...own
+  }: Pick<ClientOptions, 'workflowIdKey'> & {
+    /** Where lanes run already; default: a database of its own, and nobody who works. */
+    readonly on?: TestStore & { readonly taskQueue: string };
+  } = {},
 ): Promise<TestGateway> {
-  const [test, { address }] = await Promise.all([openStore(), testTemporal()]);
-  const taskQueue = `gateway-${process.pid}-${(count += 1)}`;
+  const [test, { address }] = await Promise.all([on ?? openStore(), testTemporal()]);
+  const taskQueue = on?.taskQueue ?? `gateway-${process.pid}-${(count += 1)}`;
   const client = createClient({ temporal: { address, taskQueue }, database: { url: test.url }, ...own });
   const app = await createGateway({
     ...{ client, store: test.store, prices: { vcpuHour: 1, gibMonth: undefined }, tokens: undefined },
