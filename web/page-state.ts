@@ -2,6 +2,7 @@
 import { signal, type ReadonlySignal } from '@preact/signals';
 import { createHttp, type Problem } from './api/http.js';
 import { createApi } from './api/innkeeper.js';
+import { createOpenTerminal } from './api/terminal.js';
 import { loadCredential, parseFragment, storeCredential, toFragment, type Credential } from './credential.js';
 import { openDoor, type Door } from './door.js';
 import { createAnnouncements, type Announcements } from './room/announcements.js';
@@ -24,9 +25,11 @@ export function createPageState(): PageState {
   function enter(credential: Credential): void {
     door.value?.close();
     storeCredential(sessionStorage, credential);
+    const { secret } = credential;
+    const openTerminal = createOpenTerminal({ base: location.href, secret });
     const http = createHttp({
       base: '',
-      secret: credential.secret,
+      secret,
       onRefused(problem) {
         // Of a credential that is still the one in use.
         if (door.value?.credential !== credential) return;
@@ -35,7 +38,7 @@ export function createPageState(): PageState {
       },
     });
     refusal.value = null;
-    const opened = openDoor({ credential, api: createApi(http), announcements });
+    const opened = openDoor({ credential, api: createApi(http, openTerminal), announcements });
     door.value = opened;
     opened.show(parseFragment(location.hash).userId);
   }

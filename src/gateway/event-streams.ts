@@ -8,7 +8,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FeedItem, FollowFrom, InnkeeperClient } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import type { GatewayMetrics, StreamEnd } from './metrics.js';
-import type { StreamBounds } from './parts.js';
+
+export interface StreamBounds {
+  /** That this process keeps open, and those of one user among them. */
+  readonly max: number;
+  readonly ofUserMax: number;
+  readonly heartbeatMs: number;
+  /** A reader that takes nothing for so long is disconnected. */
+  readonly stallMs: number;
+}
 
 /** Makes the text of a stream from the event log; one for each stream. */
 export interface Projection {

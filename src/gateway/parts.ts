@@ -6,19 +6,10 @@ import type { InnkeeperClient } from '../client.js';
 import type { MachineAccess } from '../machines/provider.js';
 import type { Prices } from '../store/cost.js';
 import type { Store } from '../store/pool.js';
-import type { EventStreams } from './event-streams.js';
+import type { EventStreams, StreamBounds } from './event-streams.js';
 import type { MachineLeases } from './machine-leases.js';
 import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
-
-export interface StreamBounds {
-  /** That this process keeps open, and those of one user among them. */
-  readonly max: number;
-  readonly ofUserMax: number;
-  readonly heartbeatMs: number;
-  /** A reader that takes nothing for so long is disconnected. */
-  readonly stallMs: number;
-}
 
 /** Of persons' terminals. */
 export interface TerminalBounds {

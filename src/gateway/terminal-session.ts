@@ -4,7 +4,7 @@
  */
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
-import { ERROR_TABLE, InnkeeperError } from '../contracts/errors.js';
+import { ERROR_TABLE } from '../contracts/errors.js';
 import type { TerminalEnd } from '../contracts/events.js';
 import { TERMINAL_CLOSE_BASE, type TerminalServerFrame } from '../contracts/terminal.js';
 import type { PersonShell } from '../guest/person-shell.js';

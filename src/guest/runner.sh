@@ -75,7 +75,6 @@ if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
     for __innkeeper_name in PAGER GIT_PAGER MANPAGER SYSTEMD_PAGER GIT_TERMINAL_PROMPT DEBIAN_FRONTEND PIP_NO_INPUT; do
       unset -v "$__innkeeper_name" "__innkeeper_base[$__innkeeper_name]"
     done
-    TERM=xterm-256color __innkeeper_base[TERM]=xterm-256color
     HISTCONTROL=ignoreboth PS1='\[\e[1;32m\]\u\[\e[0m\]:\[\e[1;34m\]\w\[\e[0m\]\$ '
     alias ls='ls --color=auto' grep='grep --color=auto'
     # shellcheck disable=SC1090
@@ -929,7 +928,8 @@ person() {
   read_stat "$$"
   write_record "$BASE/person" "id=$2 pid=$$ start=${F[19]} context=$CONTEXT"
   emit hello "$2" ''
-  exec env __innkeeper_person="$BASE/context/$CONTEXT" bash --rcfile "$RUNNER" -i
+  # Readline asks once, as the shell begins, whether its terminal can do anything.
+  exec env TERM=xterm-256color __innkeeper_person="$BASE/context/$CONTEXT" bash --rcfile "$RUNNER" -i
 }
 
 # Ends the person's shell with this id (any, where it is empty) and what it runs in the foreground: first the shell, which else

@@ -5,14 +5,19 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ERROR_TABLE } from '../../src/contracts/errors.js';
+import { TERMINAL_CLOSE_BASE } from '../../src/contracts/terminal.js';
+import { PROJECT_ROOT } from '../../src/dev/paths.js';
 import { createApiKey } from '../../src/store/api-keys.js';
 import { createPool } from '../../src/store/pool.js';
 import { endOf, say, TURN_MS, untilPhase } from '../e2e/support/actions.js';
 import { openLanes } from '../e2e/support/lane-handle.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
+import { runProgram } from '../support/run-program.js';
 import type { RunningGateway } from '../support/stack.js';
 import { takeTerminal, openTerminal, type TerminalClient, type TerminalOptions } from '../support/terminal-client.js';
 import { waitFor } from '../support/wait-for.js';
+import { snippetsOf } from './support/snippets.js';
 
 /** Far below the length of a lease. */
 const IDLE_MS = 1_500;
@@ -73,6 +78,35 @@ async function untilHeld(userId: string, turnId: string): Promise<void> {
     return rows.length > 0;
   });
 }
+
+describe('the program of docs/clients.md', () => {
+  it('runs a line as a person, and hands back', { timeout: TURN_MS }, async () => {
+    const userId = 'term-documented';
+    await say(stage.stack.client, { userId, turnId: 't1', prompt: '$ echo begun' });
+    const [code = ''] = snippetsOf("A person's terminal", 'js');
+    const env = { INNKEEPER_URL: gateway.url, INNKEEPER_KEY: key };
+    // Evaluated where its package is found, under the name of a file.
+    const args = [
+      '--input-type=module',
+      '-e',
+      code,
+      'person.mjs',
+      userId,
+      'cd /usr/lib && echo "typed by $((40 + 2))"',
+    ];
+    // Its machine may have fallen asleep before.
+    const end = await waitFor('the program is done', async () => {
+      await stage.stack.client.wakeNow({ userId });
+      await untilPhase(stage, userId, 'ready');
+      const ended = await runProgram(process.execPath, args, { cwd: PROJECT_ROOT, env, timeoutMs: TURN_MS });
+      return ended.code === 0 ? ended : undefined;
+    });
+    expect(end.stdout).toContain('typed by 42');
+    expect(end.stderr).toContain('/usr/lib');
+    const turn = await say(stage.stack.client, { userId, turnId: 't2', prompt: '$ pwd' });
+    expect(turn.answer).toContain('/usr/lib');
+  });
+});
 
 describe('a person at the terminal', () => {
   it(
@@ -152,7 +186,7 @@ describe('a person at the terminal', () => {
       );
       const refused = await openTerminal({ base: gateway.url, userId, key });
       expect(await refused.hear('error')).toMatchObject({ code: 'MACHINE_ASLEEP' });
-      expect(await refused.closed).toBe(4503);
+      expect(await refused.closed).toBe(TERMINAL_CLOSE_BASE + ERROR_TABLE.MACHINE_ASLEEP.httpStatus);
     },
   );
 

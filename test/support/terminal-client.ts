@@ -65,8 +65,7 @@ export async function openTerminal(options: TerminalOptions): Promise<TerminalCl
   return {
     ...{ socket, told, closed, seen },
     tail: () => Buffer.concat(pieces.slice(-4)).toString('utf8'),
-    hear: (type) =>
-      waitFor(`the frame ${type}`, () => told.find((frame) => frame.type === type) as never, SEEN_MS_MAX) as never,
+    hear: (type) => waitFor(`the frame ${type}`, () => told.find((frame) => frame.type === type), SEEN_MS_MAX) as never,
     async type(line, expected) {
       const from = seen().length;
       socket.send(Buffer.from(`${line}\r`));

@@ -1,6 +1,7 @@
 /** The verbs of the gateway that the page uses, typed. */
 import type { Page, TranscriptPage, Turn, TurnState, User, UserDetails } from './answers.js';
 import type { Http } from './http.js';
+import type { OpenTerminal } from './terminal.js';
 
 const TRANSCRIPT_ENTRIES = 50;
 const USERS_OF_PAGE = 200;
@@ -31,9 +32,10 @@ export interface Api {
   output(userId: string, cmdId: string): Promise<Uint8Array>;
   /** The event stream behind an id. */
   events(userId: string, after: string, signal: AbortSignal): Promise<Response>;
+  readonly openTerminal: OpenTerminal;
 }
 
-export function createApi(http: Http): Api {
+export function createApi(http: Http, openTerminal: OpenTerminal): Api {
   const json = async <T>(path: string, ask?: Parameters<Http>[1]): Promise<T> =>
     (await (await http(path, ask)).json()) as T;
   const post = async (path: string): Promise<void> => void (await http(path, { method: 'POST' }));
@@ -63,5 +65,6 @@ export function createApi(http: Http): Api {
         signal,
         isStream: true,
       }),
+    openTerminal,
   };
 }

@@ -8,6 +8,7 @@ import type { Announcements } from './announcements.js';
 import { wordsFor } from './announcements.js';
 import type { Composer, ComposerOptions } from './composer.js';
 import { openFeed, type Feed } from './feed.js';
+import { openKeyboard, type Keyboard } from './keyboard.js';
 import { openOutputs, type Outputs } from './outputs.js';
 
 /** Beneath the events: cost grows and sleep comes nearer without any. */
@@ -19,6 +20,7 @@ export interface Room {
   readonly feed: Feed;
   readonly composer: Composer;
   readonly outputs: Outputs;
+  readonly keyboard: Keyboard;
   /** null: not known yet, or there is no such user yet. */
   readonly user: ReadonlySignal<UserDetails | null>;
   readonly runningTurnId: ReadonlySignal<string | undefined>;
@@ -57,6 +59,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
       if ('seq' in event && event.type !== 'command.started' && event.type !== 'step.answered') askUserSoon();
     },
   });
+  const keyboard = openKeyboard({ api, userId, storage: sessionStorage, say: announcements.say });
   const runningTurnId = computed(() => (feed.talk.value === null ? undefined : runningTurn(feed.talk.value)));
 
   function askUserSoon(): void {
@@ -70,8 +73,10 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
     try {
       const details = await api.getUser(userId);
       if (closing.signal.aborted) return;
+      const isFirst = user.value === null;
       user.value = details;
       onUser(details);
+      if (isFirst && details.machine.terminal !== null) keyboard.resume();
     } catch {
       // The feed says what is the matter; what was known stays until the next look.
     }
@@ -90,7 +95,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
   const look = setInterval(() => document.visibilityState === 'visible' && void askUser(), LOOK_MS);
   void askUser();
   return {
-    ...{ userId, feed, composer, user, problem, runningTurnId, stoppingTurnId },
+    ...{ userId, feed, composer, keyboard, user, problem, runningTurnId, stoppingTurnId },
     outputs: openOutputs({ api, userId, signal: closing.signal }),
     submitted(turn) {
       feed.told(turn);
@@ -111,6 +116,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
     close() {
       clearInterval(look);
       clearTimeout(asking);
+      keyboard.close();
       closing.abort(new Error('the room is closed'));
     },
   };
