@@ -2,15 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { createClient } from './client.js';
 import { currentEnvironment, loadGatewayConfig, type GatewayConfig } from './config.js';
-import {
-  ANSWER_HOLD_MS_MAX,
-  CANCEL_HOLD_MS_MAX,
-  CLOSE_MS_MAX,
-  STREAM_HEARTBEAT_MS,
-  STREAM_STALL_MS_MAX,
-  STREAMS_MAX,
-  STREAMS_OF_USER_MAX,
-} from './contracts/limits.js';
+import * as limits from './contracts/limits.js';
 import { laneUrls } from './gateway/lane-urls.js';
 import { createGatewayMetrics } from './gateway/metrics.js';
 import { createGateway } from './gateway/server.js';
@@ -58,11 +50,17 @@ async function main(): Promise<void> {
     },
     defaults: config.turn,
     streams: {
-      ...{ max: STREAMS_MAX, ofUserMax: STREAMS_OF_USER_MAX },
-      ...{ heartbeatMs: STREAM_HEARTBEAT_MS, stallMs: STREAM_STALL_MS_MAX },
+      ...{ max: limits.STREAMS_MAX, ofUserMax: limits.STREAMS_OF_USER_MAX },
+      ...{ heartbeatMs: limits.STREAM_HEARTBEAT_MS, stallMs: limits.STREAM_STALL_MS_MAX },
     },
-    holds: { answerMs: ANSWER_HOLD_MS_MAX, cancelMs: CANCEL_HOLD_MS_MAX },
-    closeMs: CLOSE_MS_MAX,
+    holds: { answerMs: limits.ANSWER_HOLD_MS_MAX, cancelMs: limits.CANCEL_HOLD_MS_MAX },
+    terminals: {
+      ...{ max: limits.TERMINALS_MAX, openMs: limits.TERMINAL_OPEN_MS_MAX, leaveMs: limits.TERMINAL_LEAVE_MS_MAX },
+      ...{ graceMs: limits.TERMINAL_GRACE_MS, quietMs: limits.TERMINAL_QUIET_MS_MAX },
+      ...{ heartbeatMs: limits.STREAM_HEARTBEAT_MS, stallMs: limits.STREAM_STALL_MS_MAX },
+      unsentBytesMax: limits.TERMINAL_UNSENT_BYTES_MAX,
+    },
+    closeMs: limits.CLOSE_MS_MAX,
     pageFolder: fileURLToPath(new URL('./web', import.meta.url)),
     laneUrlOf: laneUrls({ temporalUiUrl, namespace: config.temporal.namespace }),
     readiness: async () => {

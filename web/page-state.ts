@@ -2,6 +2,7 @@
 import { signal, type ReadonlySignal } from '@preact/signals';
 import { createHttp, type HttpOptions, type Problem } from './api/http.js';
 import { createApi } from './api/innkeeper.js';
+import { createOpenTerminal } from './api/terminal.js';
 import { createSendFile } from './api/upload.js';
 import { loadCredential, parseFragment, storeCredential, toFragment, type Credential } from './credential.js';
 import { openDoor, type Door } from './door.js';
@@ -25,9 +26,10 @@ export function createPageState(): PageState {
   function enter(credential: Credential): void {
     door.value?.close();
     storeCredential(sessionStorage, credential);
+    const { secret } = credential;
     const options: HttpOptions = {
       base: '',
-      secret: credential.secret,
+      secret,
       onRefused(problem) {
         // Of a credential that is still the one in use.
         if (door.value?.credential !== credential) return;
@@ -36,11 +38,11 @@ export function createPageState(): PageState {
       },
     };
     refusal.value = null;
-    const opened = openDoor({
-      credential,
-      api: createApi(createHttp(options), createSendFile(options)),
-      announcements,
-    });
+    const others = {
+      sendFile: createSendFile(options),
+      openTerminal: createOpenTerminal({ base: location.href, secret }),
+    };
+    const opened = openDoor({ credential, api: createApi(createHttp(options), others), announcements });
     door.value = opened;
     opened.show(parseFragment(location.hash).userId);
   }

@@ -1,15 +1,17 @@
 /**
  * The activity `act`: one tool call, at most once. Postgres says under which boot it was submitted before anything is sent;
- * the machine's journal says what became of it.
+ * the machine's journal says what became of it. While a person has the keyboard, nothing is submitted that was not before.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ActResult, StepInput } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { COMMAND_OUTPUT_HEAD_BYTES, COMMAND_OUTPUT_TAIL_BYTES } from '../contracts/limits.js';
 import { createColourText } from '../guest/colour-text.js';
 import type { GuestAttachment, GuestCommand, OutputListener } from '../guest/guest.js';
 import { bodyHash, compileToolCall } from '../guest/tools.js';
-import { beginCall, storeSubmission, type BegunCall } from '../store/calls.js';
+import { beginCall, type BegunCall } from '../store/calls.js';
 import { settleCall } from '../store/settle.js';
+import { storeSubmission } from '../store/submission.js';
 import { activity, cancellationSignal, isCancelledByLane, laneRun, type ActivityLog } from './context.js';
 import type { HeldAttachment } from './guests.js';
 import { withHeartbeat } from './heartbeat.js';
@@ -36,6 +38,8 @@ type Begun = Extract<BegunCall, { kind: 'begin' }> & {
   readonly storedFor: GuestAttachment | undefined;
 };
 export type ActInput = StepInput & { readonly index: number };
+/** `held`: a person took the keyboard before the command was submitted. */
+type Acted = ActResult | { readonly kind: 'held' };
 
 /** Who hears of a command while it runs. */
 interface Watchers {
@@ -45,6 +49,8 @@ interface Watchers {
 
 /** INT, TERM and KILL with 5 s between them, and the time to hear of it. */
 const STOP_MS_MAX = 25_000;
+/** How often it is looked whether a person has handed the keyboard back. */
+const HELD_LOOK_MS = 500;
 
 export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult> {
   const { store, guests } = deps;
@@ -82,13 +88,14 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
   }
 
   /** May run again in the same try, over another attachment: what was sent over a lost one is looked up, not repeated. */
-  async function runOn(held: HeldAttachment, input: ActInput, begun: Begun, watchers: Watchers): Promise<ActResult> {
+  async function runOn(held: HeldAttachment, input: ActInput, begun: Begun, watchers: Watchers): Promise<Acted> {
     const { turnKey, step, index } = input;
     const { identity, attachment } = held.guest;
     const { generation, bootId } = begun.submitted ?? { generation: held.generation, bootId: identity.bootId };
     if (begun.storedFor !== held.guest) {
       const submission = { ...laneRun(), turnKey, step, index, try: begun.try, generation, bootId, attachment };
-      if (!(await storeSubmission(store, submission))) return { kind: 'closed' };
+      const stored = await storeSubmission(store, submission);
+      if (stored !== 'stored') return { kind: stored };
     }
     const status = await follow(held, commandOf(begun), bootId, watchers);
     // The lane that stops it says with which word: it settles what it has stopped.
@@ -99,7 +106,7 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     return settled;
   }
 
-  async function runOnce(input: ActInput, begun: Begun, watchers: Watchers): Promise<ActResult> {
+  async function runOnce(input: ActInput, begun: Begun, watchers: Watchers): Promise<Acted> {
     const { machine, submitted } = begun;
     if (submitted !== null && submitted.generation !== machine?.generation) {
       return settle(input, begun, settlementOfReplaced());
@@ -130,14 +137,24 @@ export function createAct(deps: ActDeps): (input: ActInput) => Promise<ActResult
     return { ...begun, storedFor: begun.isSubmissionStored ? warm?.guest : undefined };
   }
 
+  async function tryOnce(input: ActInput, report: Watchers['report']): Promise<Acted> {
+    const begun = await begin(input);
+    if (begun.kind !== 'begin') return begun;
+    const { turnKey, step, index } = input;
+    const live = openLivePart(deps, { turnKey, step, index, try: begun.try });
+    return runOnce(input, begun, { report, output: showOutput(live) }).finally(() => live.close());
+  }
+
   return (input) =>
     activity(deps.log, () =>
       withHeartbeat({ phase: 'command', step: input.step }, async (report) => {
-        const begun = await begin(input);
-        if (begun.kind !== 'begin') return begun;
-        const { turnKey, step, index } = input;
-        const live = openLivePart(deps, { turnKey, step, index, try: begun.try });
-        return runOnce(input, begun, { report, output: showOutput(live) }).finally(() => live.close());
+        for (;;) {
+          const acted = await tryOnce(input, report);
+          if (acted.kind !== 'held') return acted;
+          report({ phase: 'held by a person' });
+          await delay(HELD_LOOK_MS, undefined, { signal: cancellationSignal() });
+          report({ phase: 'command' });
+        }
       }),
     );
 }

@@ -192,6 +192,21 @@ const table = {
     httpStatus: 409,
     advice: 'Wait until it is handed back: the message says who holds it, and until when at least.',
   },
+  TERMINALS_EXCEEDED: {
+    kind: 'rejected',
+    httpStatus: 429,
+    advice: 'Hand a terminal back, or connect again: another replica may have room.',
+  },
+  TERMINALS_UNSUPPORTED: {
+    kind: 'permanent',
+    httpStatus: 501,
+    advice: 'This machine provider has no terminals: let the agent run the commands.',
+  },
+  UPGRADE_REQUIRED: {
+    kind: 'rejected',
+    httpStatus: 426,
+    advice: 'Open the route as a WebSocket, with its subprotocol (docs/clients.md).',
+  },
   MACHINE_ACCESS_OFF: {
     kind: 'permanent',
     httpStatus: 501,

@@ -81,6 +81,27 @@ export const LIVE_OUTPUT_BYTES_MAX = 1024 * 1024;
 export const TERMINAL_COLUMNS = 100;
 export const TERMINAL_ROWS = 30;
 
+/** The largest that a person's may be. */
+export const TERMINAL_COLUMNS_MAX = 500;
+export const TERMINAL_ROWS_MAX = 300;
+/** One frame from a person: a longer one closes the socket. */
+export const TERMINAL_FRAME_BYTES_MAX = 64 * 1024;
+export const TERMINAL_CONTROL_BYTES_MAX = 1_024;
+/** Bytes on their way to a person, or to their machine; then the other side waits. */
+export const TERMINAL_UNSENT_BYTES_MAX = 256 * 1024;
+/** What the page takes of a paste, and the frames that it sends it in. */
+export const TERMINAL_PASTE_BYTES_MAX = 1024 * 1024;
+export const TERMINAL_PASTE_FRAME_BYTES = 16 * 1024;
+/** A connection that broke may come back to its shell for so long, while the agent waits. */
+export const TERMINAL_GRACE_MS = 30_000;
+/** A terminal into which nobody typed for so long is handed back. */
+export const TERMINAL_QUIET_MS_MAX = 30 * 60_000;
+/** Until a terminal has come up, and until one is left: its programs get HUP, TERM and KILL. */
+export const TERMINAL_OPEN_MS_MAX = 60_000;
+export const TERMINAL_LEAVE_MS_MAX = 8_000;
+/** Terminals that one process keeps. */
+export const TERMINALS_MAX = 500;
+
 /** Size of a new machine. */
 export const MACHINE_VCPU_DEFAULT = 1;
 export const MACHINE_MEMORY_MIB_DEFAULT = 2_048;

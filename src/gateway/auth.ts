@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import { InnkeeperError } from '../contracts/errors.js';
 import { parseUserId } from '../contracts/ids.js';
+import { TERMINAL_BEARER } from '../contracts/terminal.js';
 import { findApiKey, type KeyScope } from '../store/api-keys.js';
 import type { Queryable } from '../store/sql.js';
 import type { UserTokens } from './user-tokens.js';
@@ -19,12 +20,25 @@ export type Access = 'user' | 'named' | 'operator';
 
 const BEARER = /^Bearer ([\x21-\x7e]{1,8192})$/i;
 
+/** Subprotocols that a WebSocket was asked for with. */
+export function offeredProtocols({ headers }: FastifyRequest): string[] {
+  return (headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
+}
+
+/** From the header; of a WebSocket also from among its subprotocols, since a browser can set no header there. */
+function credentialOf(request: FastifyRequest): string | undefined {
+  const { authorization = '' } = request.headers;
+  if (!request.ws || authorization !== '') return BEARER.exec(authorization)?.[1];
+  const offered = offeredProtocols(request).find((protocol) => protocol.startsWith(TERMINAL_BEARER));
+  return offered?.slice(TERMINAL_BEARER.length) || undefined;
+}
+
 /** @throws InnkeeperError UNAUTHENTICATED, STORE_UNAVAILABLE */
 export async function authenticate(
   request: FastifyRequest,
   parts: { readonly store: Queryable; readonly tokens: UserTokens | undefined },
 ): Promise<Principal> {
-  const credential = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  const credential = credentialOf(request);
   if (credential === undefined) throw new InnkeeperError('UNAUTHENTICATED', 'The request has no bearer credential.');
   if (credential.startsWith('ik_')) {
     const key = await findApiKey(parts.store, credential);

@@ -14,7 +14,12 @@ import type { HandBack } from '../store/terminal-notes.js';
 
 export interface MachineLeases {
   /** @throws InnkeeperError MACHINE_ACCESS_OFF, and what takeLease throws */
-  hold(options: Omit<TakeLease, 'leaseMs'>): Promise<HeldMachine>;
+  hold(options: HoldOptions): Promise<HeldMachine>;
+}
+
+export interface HoldOptions extends Omit<TakeLease, 'leaseMs'> {
+  /** Hears until when the lease lives, each time anew. */
+  onRenewed?(until: Date): void;
 }
 
 export interface HeldMachine extends LeaseRef {
@@ -40,21 +45,26 @@ export interface MachineLeasesParts {
 
 export function createMachineLeases({ store, client, machines, log }: MachineLeasesParts): MachineLeases {
   return {
-    async hold(options) {
+    async hold({ onRenewed, ...options }) {
       if (machines === undefined) {
         throw new InnkeeperError('MACHINE_ACCESS_OFF', 'This gateway was given no way to machines.');
       }
       // Counted from before the request, so that we give it up before anybody else takes it for dead.
       const takenAtMs = performance.now();
       const { userId, leaseId, machineId, expiresAt } = await takeLease(store, { ...options, leaseMs: LEASE_MS });
-      return keep({ store, client, machines, log }, { userId, leaseId, machineId, expiresAt, takenAtMs });
+      return keep({ store, client, machines, log }, { userId, leaseId, machineId, expiresAt, takenAtMs, onRenewed });
     },
   };
 }
 
 function keep(
   { store, client, machines, log }: MachineLeasesParts & { readonly machines: MachineAccess },
-  lease: LeaseRef & { readonly machineId: string; readonly expiresAt: Date; readonly takenAtMs: number },
+  lease: LeaseRef & {
+    readonly machineId: string;
+    readonly expiresAt: Date;
+    readonly takenAtMs: number;
+    readonly onRenewed: HoldOptions['onRenewed'];
+  },
 ): HeldMachine {
   const { userId, leaseId, machineId } = lease;
   const lost = new AbortController();
@@ -80,6 +90,7 @@ function keep(
       if (until === undefined) return lose();
       expiresAt = until;
       endsAtMs = atMs + LEASE_MS;
+      lease.onRenewed?.(until);
       if (atMs - touchedAtMs >= LEASE_TOUCH_MS) {
         touchedAtMs = atMs;
         void touch();
@@ -106,7 +117,7 @@ function keep(
     clearInterval(timer);
     try {
       // First, while the machine cannot fall asleep: said to one that has, it would be a wish to wake it.
-      await client.wakeNow({ userId });
+      if (!lost.signal.aborted) await client.wakeNow({ userId });
     } catch (error) {
       log.info({ err: error, machineId }, 'a lane was not told of the end of a lease');
     }

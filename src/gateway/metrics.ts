@@ -62,7 +62,7 @@ export function createGatewayMetrics({ store }: { readonly store: Queryable }): 
       const method = METHODS.has(request.method) ? request.method : 'other';
       const route = request.routeOptions.url ?? 'unknown';
       requests.inc({ method, route, status: `${Math.floor(reply.statusCode / 100)}xx` });
-      if (!streaming.has(request)) requestSeconds.observe({ method, route }, reply.elapsedTime / 1_000);
+      if (!streaming.has(request) && !request.ws) requestSeconds.observe({ method, route }, reply.elapsedTime / 1_000);
     },
     streamOpened(request) {
       streaming.add(request);

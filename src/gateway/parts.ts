@@ -11,6 +11,22 @@ import type { MachineLeases } from './machine-leases.js';
 import type { GatewayMetrics } from './metrics.js';
 import type { UserTokens } from './user-tokens.js';
 
+/** Of persons' terminals. */
+export interface TerminalBounds {
+  /** That this process keeps. */
+  readonly max: number;
+  readonly openMs: number;
+  readonly leaveMs: number;
+  /** How long a connection that broke may come back. */
+  readonly graceMs: number;
+  /** Nobody has typed for so long: it is handed back. */
+  readonly quietMs: number;
+  readonly heartbeatMs: number;
+  readonly stallMs: number;
+  /** Each way. */
+  readonly unsentBytesMax: number;
+}
+
 export interface GatewayParts {
   readonly client: InnkeeperClient;
   readonly store: Store;
@@ -24,6 +40,7 @@ export interface GatewayParts {
   readonly streams: StreamBounds;
   /** How long clients of chat protocols are held: for a whole answer, and for the end that a cancel brings. */
   readonly holds: { readonly answerMs: number; readonly cancelMs: number };
+  readonly terminals: TerminalBounds;
   /** From the end of the gateway's work until connections are closed that are still open. */
   readonly closeMs: number;
   /** Of pages of other sites that may ask. */

@@ -29,8 +29,11 @@ import type { Gateway, GatewayParts, RouteParts } from './parts.js';
 import { answerProblem, answerUnreadable } from './problem.js';
 import { createRates, type Rates } from './rates.js';
 import { addRequestSpans } from './request-spans.js';
+import { addTerminalRoutes } from './terminal.js';
+import { createTerminalSessions } from './terminal-sessions.js';
 import { addTranscriptRoutes } from './transcript.js';
 import { addTurnRoutes } from './turns.js';
+import { addUpgrades } from './upgrades.js';
 import { addUserRoutes } from './users.js';
 
 declare module 'fastify' {
@@ -99,6 +102,16 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     transformObject: jsonSchemaTransformObject,
   });
   await app.register(swaggerUi, { routePrefix: '/docs' });
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // One for each request that is held.
+  // Before anything else that ends: what is being waited for is given up.
+  app.addHook('preClose', async () => {
+    closing.abort(new Error('the gateway is ending'));
+    closeConnectionsAfter(parts.closeMs, app);
+  });
+  const leases = createMachineLeases({ ...parts, machines: parts.machines });
+  const terminals = createTerminalSessions({ ...parts, leases, bounds: parts.terminals, closing: closing.signal });
+  await addUpgrades(app, () => terminals.close());
   addRequestSpans(app);
   await addOrigins(app, parts.origins);
   const rates = await createRates(app, parts);
@@ -117,18 +130,11 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     const isReady = Object.values(ready).every(Boolean);
     return reply.status(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not ready', parts: ready });
   });
-  const closing = new AbortController();
-  setMaxListeners(0, closing.signal); // One for each request that is held.
-  app.addHook('preClose', async () => {
-    closing.abort(new Error('the gateway is ending'));
-    closeConnectionsAfter(parts.closeMs, app);
-  });
   // A connection that stays open after its answer would be waited for.
   app.addHook('onSend', async (_request, reply) => {
     if (closing.signal.aborted) void reply.header('connection', 'close');
   });
   const eventStreams = createEventStreams({ ...parts, closing: closing.signal, bounds: parts.streams });
-  const leases = createMachineLeases({ ...parts, machines: parts.machines });
   const routeParts = { ...parts, closing: closing.signal, eventStreams, leases, nameUser: nameUserBy(rates) };
   addTurnRoutes(app, routeParts);
   addUserRoutes(app, parts);
@@ -139,6 +145,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   addAgUiRoutes(app, routeParts);
   addMcpRoutes(app, routeParts);
   await addFileRoutes(app, routeParts);
+  addTerminalRoutes(app, terminals);
   return app;
 }
 

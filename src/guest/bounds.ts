@@ -18,3 +18,8 @@ export const SERVE_IDLE_SECONDS = 3_600;
 export const EXECUTION_WAITS_MS: readonly number[] = [1_000, 2_000, 5_000, 10_000];
 /** What an execution may take beyond its own waiting. */
 export const EXECUTION_MARGIN_MS = 30_000;
+/** Until a person's shell has come up, start-up files included, and what it may print by then. */
+export const PERSON_HELLO_MS_MAX = 15_000;
+export const PERSON_HELLO_BYTES_MAX = 256 * 1024;
+/** Its end takes HUP, TERM and KILL with a second between them. */
+export const PERSON_LEAVE_MS_MAX = 8_000;

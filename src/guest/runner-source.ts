@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { InnkeeperError } from '../contracts/errors.js';
-import type { MachineProvider } from '../machines/provider.js';
+import type { MachineAccess } from '../machines/provider.js';
 
 const INSTALL_TIMEOUT_MS = 30_000;
 
@@ -37,7 +37,7 @@ export function loadRunner(url = new URL('./runner.sh', import.meta.url)): Runne
 
 /** Puts the runner on the machine. @throws what `execute` throws; GUEST_UNREACHABLE where the machine could not store it */
 export async function installRunner(options: {
-  readonly machines: MachineProvider;
+  readonly machines: MachineAccess;
   readonly machineId: string;
   readonly runner: RunnerSource;
   readonly idempotencyKey: string;
@@ -55,4 +55,25 @@ export async function installRunner(options: {
   if (result.exitCode !== 0) {
     throw new InnkeeperError('GUEST_UNREACHABLE', `The runner could not be placed: ${result.stderr.slice(0, 300)}`);
   }
+}
+
+/** What a shell without the runner says in its place. */
+const MISSING_HEADER = 'missing - body=0 enc=raw of=- ';
+
+/**
+ * One line that makes an interactive shell the runner, in this part, with this tag; or has it say `missing` in a frame. Its echo
+ * never looks like a frame: the frame's first byte is spelled out.
+ */
+export function startLine(
+  runner: RunnerSource,
+  words: readonly [part: string, tag: string, ...more: string[]],
+): Buffer {
+  if (!words.every((word) => /^[A-Za-z0-9_.-]+$/.test(word))) {
+    throw new InnkeeperError('INVALID_INPUT', 'An owner nonce is letters, digits, dots and dashes.');
+  }
+  const [, tag] = words;
+  return Buffer.from(
+    ` unset HISTFILE; if [ -f ${runner.path} ]; then exec env --default-signal bash ${runner.path} ${words.join(' ')}; ` +
+      `else printf '\\036%s ${MISSING_HEADER.length} ${MISSING_HEADER}\\037\\035%s\\n' ${tag} ${tag}; fi\n`,
+  );
 }

@@ -1,18 +1,20 @@
 #!/bin/bash
 # The runner: what executes the agent's commands inside a machine, each at most once. Needs bash, coreutils and util-linux.
 #
-# It plays five parts, and this one file holds them all:
+# It plays these parts, and this one file holds them all:
 #   serve    the loop behind an attachment's raw terminal: one line in, framed records out
 #   once     the same verbs for one execution, where there are no terminals
 #   run      the runner proper: detached, holds the command's lock for its life, journals started and result
 #   stopper  ends one command: INT, TERM, KILL with gaps, or a tombstone where it never began
 #   (sourced) the prelude of the command's own shell: restores and saves the user's directory and environment
+#   person   makes a terminal's shell a person's own, in the same context; sourced, its start-up file
+#   leave    ends a person's shell, and says where it left the context
 #
 # Journal, under ~/.innkeeper/journal, by command id: .spec (body), .lock, .started, .out.NNNNNNN (raw output in segments of
 # 1 MiB, middle ones dropped), .kept (head and tail of an output too long to keep), .result, .void (tombstone), .stop (a stop
 # was asked for), .stopped (and is over). Lines beginning "#@" name the protocol's points; tests kill the runner at each.
 
-# ---------------------------------------------------------------- the command's own shell (sourced by bash -c)
+# ---------------------------------------------------------------- the command's own shell, or a person's (sourced)
 if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
   set --
   declare -A __innkeeper_base=()
@@ -42,7 +44,7 @@ if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
         builtin declare -p "$__innkeeper_name"
       done
       for __innkeeper_name in "${!__innkeeper_base[@]}"; do
-        case $__innkeeper_name in PWD | OLDPWD | SHLVL | _) continue ;; esac
+        case $__innkeeper_name in PWD | OLDPWD | SHLVL | _ | __innkeeper_*) continue ;; esac
         [[ -v __innkeeper_now[$__innkeeper_name] ]] || builtin printf 'unset -v %s\n' "$__innkeeper_name"
       done
       builtin export -pf
@@ -67,13 +69,25 @@ if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
     [[ $2 == t ]] || exit "$1"
   }
 
-  # Blocks here, all prepared, until the runner has journalled the start; an end of input means that it died before that.
-  IFS= read -r __innkeeper_spec || exit 0
-  IFS= read -r __innkeeper_out || exit 0
-  IFS= read -r __innkeeper_runner || exit 0
-  exec </dev/null
-  mapfile -t __innkeeper_names <"$__innkeeper_spec"
-  printf -v __innkeeper_script '%b' "${__innkeeper_names[3]}"
+  if [[ -n ${__innkeeper_person-} ]]; then
+    # What keeps programs from asking is not for a person; nor does it count as theirs. Their own start-up file has the last word.
+    export -n __innkeeper_person
+    for __innkeeper_name in PAGER GIT_PAGER MANPAGER SYSTEMD_PAGER GIT_TERMINAL_PROMPT DEBIAN_FRONTEND PIP_NO_INPUT; do
+      unset -v "$__innkeeper_name" "__innkeeper_base[$__innkeeper_name]"
+    done
+    HISTCONTROL=ignoreboth PS1='\[\e[1;32m\]\u\[\e[0m\]:\[\e[1;34m\]\w\[\e[0m\]\$ '
+    alias ls='ls --color=auto' grep='grep --color=auto'
+    # shellcheck disable=SC1090
+    [[ -r ~/.bashrc ]] && . ~/.bashrc
+  else
+    # Blocks here, all prepared, until the runner has journalled the start; an end of input means that it died before that.
+    IFS= read -r __innkeeper_spec || exit 0
+    IFS= read -r __innkeeper_out || exit 0
+    IFS= read -r __innkeeper_runner || exit 0
+    exec </dev/null
+    mapfile -t __innkeeper_names <"$__innkeeper_spec"
+    printf -v __innkeeper_script '%b' "${__innkeeper_names[3]}"
+  fi
 
   cd -- "$HOME" 2>/dev/null
   __innkeeper_files=("$HOME"/.innkeeper/context/*)
@@ -85,7 +99,23 @@ if [[ ${BASH_SOURCE[0]} != "$0" ]]; then
     break
   done
   unset -v __innkeeper_name __innkeeper_names __innkeeper_spec __innkeeper_files __innkeeper_i
-  trap '__innkeeper_end "$?" t' EXIT
+  if [[ -z ${__innkeeper_person-} ]]; then
+    trap '__innkeeper_end "$?" t' EXIT
+    return 0
+  fi
+
+  # At each prompt, so that whoever goes on finds it whatever becomes of this shell; and at its end, which may come in mid command.
+  __innkeeper_out=$__innkeeper_person
+  __innkeeper_keep() {
+    local - __innkeeper_status=$? __innkeeper_name __innkeeper_names
+    { set +euxvnT; } 2>/dev/null
+    builtin history -a
+    __innkeeper_capture 2>/dev/null
+    return "$__innkeeper_status"
+  }
+  PROMPT_COMMAND="__innkeeper_keep${PROMPT_COMMAND:+; $PROMPT_COMMAND}"
+  trap __innkeeper_keep EXIT
+  trap '__innkeeper_keep; builtin disown -ah 2>/dev/null; builtin exit' HUP # what is in the background goes on
   return 0
 fi
 
@@ -879,12 +909,71 @@ wait_for_end() {
   [[ -e $JOURNAL/$1.started ]] && flock -w "$seconds" "$JOURNAL/$1.lock" true
 }
 
+# ---------------------------------------------------------------- a person's shell
+# The next file for a context that is newer than all -> CONTEXT: its name.
+next_context() {
+  local files last number=1
+  set +f; files=("$BASE/context"/*); set -f
+  [[ -e ${files[-1]} ]] && last=${files[-1]##*/} && number=$((10#${last%%-*} + 1))
+  printf -v CONTEXT '%010d-person' "$number"
+}
+
+# person TAG ID: one at a time. Says hello; what comes behind that is the person's.
+person() {
+  TAG=$1
+  clean_environment
+  [[ -d $BASE/context ]] || mkdir -p "$BASE/context"
+  end_person ''
+  next_context
+  read_stat "$$"
+  write_record "$BASE/person" "id=$2 pid=$$ start=${F[19]} context=$CONTEXT"
+  emit hello "$2" ''
+  # Readline asks once, as the shell begins, whether its terminal can do anything.
+  exec env TERM=xterm-256color __innkeeper_person="$BASE/context/$CONTEXT" bash --rcfile "$RUNNER" -i
+}
+
+# Ends the person's shell with this id (any, where it is empty) and what it runs in the foreground: first the shell, which else
+# would go on with its next command. Its context then counts as the newest -> DIRECTORY, where it is; else empty.
+end_person() {
+  local tries signal line
+  local -A R=()
+  DIRECTORY=
+  read_record "$BASE/person" || return 0
+  [[ ( -z $1 || ${R[id]} == "$1" ) && ${R[pid]} != "$$" ]] || return 0
+  for ((tries = 0; tries < 120; tries++)); do
+    read_stat "${R[pid]}" && [[ ${F[19]} == "${R[start]}" && ${F[0]} != [ZX] ]] || break
+    case $tries in 0) signal=HUP ;; 40) signal=TERM ;; 80) signal=KILL ;; *) signal= ;; esac
+    if [[ -n $signal ]]; then
+      kill -HUP "${R[pid]}" 2>/dev/null
+      ((F[5] > 0 && F[5] != F[2])) && kill "-$signal" -- "-${F[5]}" 2>/dev/null
+    fi
+    pause 0.025
+  done
+  ((tries < 120)) || kill -KILL "${R[pid]}" 2>/dev/null
+  rm -f "$BASE/person"
+  next_context
+  mv -f "$BASE/context/${R[context]}" "$BASE/context/$CONTEXT" 2>/dev/null || return 0
+  while IFS= read -r line; do
+    [[ $line == '__innkeeper_cd '* ]] || continue
+    eval "set -- ${line#__innkeeper_cd }"
+    DIRECTORY=$1
+  done <"$BASE/context/$CONTEXT"
+}
+
+# leave ID
+leave() {
+  end_person "$1"
+  printf 'innkeeper-left %s\n' "$(printf %s "$DIRECTORY" | base64 -w 0)"
+}
+
 main() {
   local part=$1
   shift
   case $part in
     serve) serve "$@" ;;
     once) once "$@" ;;
+    person) person "$@" ;;
+    leave) leave "$@" ;;
   esac
 }
 main "$@"

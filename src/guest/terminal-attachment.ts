@@ -16,7 +16,7 @@ import type {
 import { createLiveOutput } from './live-output.js';
 import { toRefusal, type FinalStatus } from './records.js';
 import { runLine, statusLine, stopLine } from './requests.js';
-import { installRunner, type RunnerSource } from './runner-source.js';
+import { installRunner, startLine, type RunnerSource } from './runner-source.js';
 import { TerminalChannel } from './terminal-channel.js';
 import { journalName, readCount, type Frame } from './wire.js';
 
@@ -112,19 +112,9 @@ export async function attachByTerminal(
   }
 }
 
-/** What a shell without the runner says in its place. */
-const MISSING_HEADER = 'missing - body=0 enc=raw of=- ';
-
-/** The one line typed into the interactive shell. Its echo never looks like a frame: the frame's first byte is spelled out. */
+/** The one line typed into the interactive shell. */
 function greeting(tag: string, runner: RunnerSource, request: AttachRequest): Buffer {
-  const words = [tag, request.ownerNonce, String(request.attachment), String(SERVE_IDLE_SECONDS)];
-  if (!words.every((word) => /^[A-Za-z0-9_.-]+$/.test(word))) {
-    throw new InnkeeperError('INVALID_INPUT', 'An owner nonce is letters, digits, dots and dashes.');
-  }
-  return Buffer.from(
-    ` unset HISTFILE; if [ -f ${runner.path} ]; then exec env --default-signal bash ${runner.path} serve ${words.join(' ')}; ` +
-      `else printf '\\036%s ${MISSING_HEADER.length} ${MISSING_HEADER}\\037\\035%s\\n' ${tag} ${tag}; fi\n`,
-  );
+  return startLine(runner, ['serve', tag, request.ownerNonce, String(request.attachment), String(SERVE_IDLE_SECONDS)]);
 }
 
 /** Sends the line until the first frame comes. @throws GUEST_UNREACHABLE */

@@ -82,9 +82,12 @@ export interface ExecutionResult {
   readonly stdoutTruncated: boolean;
 }
 
-export interface TerminalRequest {
+export interface TerminalSize {
   readonly columns: number;
   readonly rows: number;
+}
+
+export interface TerminalRequest extends TerminalSize {
   readonly shell?: string;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -98,6 +101,12 @@ export interface Terminal {
   readonly terminalId: string;
   /** Sends bytes as one frame. Throws GUEST_UNREACHABLE when the socket is no longer open. */
   write(bytes: Uint8Array): void;
+  /** Written and not yet on its way. */
+  readonly unsentBytes: number;
+  /** Tells the shell how large its window is. */
+  resize(size: TerminalSize): void;
+  /** While paused no output is taken, so that the machine's own terminal fills up and its writers wait. */
+  pause(isPaused: boolean): void;
   /** Called for every piece of output, in order. One listener. */
   onOutput(listener: (bytes: Uint8Array) => void): void;
   /** Resolves when the stream has ended, whatever ended it; never rejects. */

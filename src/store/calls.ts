@@ -1,28 +1,16 @@
 /**
- * Tool calls: a try is numbered before anything is done, a submission is stored before anything is sent, and the first outcome
- * stays. With no row updated the caller sends nothing.
+ * Tool calls: a try is numbered before anything is done, a submission is stored before anything is sent (submission.ts), and the
+ * first outcome stays. With no row updated the caller sends nothing.
  */
 import type { CallOutcome, StopWord } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { restartPart } from './deltas.js';
-import { appendEvent } from './events.js';
 import { requireAdopted, requireLane, requireLaneTurn, type LaneRun } from './lane.js';
+import { endDeadLeases } from './leases.js';
 import { getMachine, type MachineRow } from './machines.js';
-import { withTransaction, type Store, type Tx } from './pool.js';
+import { withTransaction, type Store } from './pool.js';
 import { one, statement, type Queryable } from './sql.js';
-
-/** Names one call. */
-export interface CallKey {
-  readonly turnKey: string;
-  readonly step: number;
-  readonly index: number;
-}
-
-/** Under which machine and boot a command was submitted. */
-export interface Submission {
-  readonly generation: number;
-  readonly bootId: string;
-}
+import { KEYBOARD, noteStart, type CallKey, type Submission } from './submission.js';
 
 export interface StoredCall {
   readonly cmdId: string;
@@ -34,6 +22,8 @@ export interface StoredCall {
 export type BegunCall =
   /** The turn is over, or its cancel was asked for: start nothing. */
   | { readonly kind: 'closed' }
+  /** A person has the keyboard, and the command was never submitted: nothing begins before they hand it back. */
+  | { readonly kind: 'held' }
   | { readonly kind: 'settled'; readonly outcome: CallOutcome; readonly exitCode: number | null }
   | {
       readonly kind: 'begin';
@@ -60,6 +50,8 @@ interface BegunRow {
   submitted_boot_id: string | null;
   try: number | null;
   is_submission_stored: boolean;
+  is_held: boolean;
+  has_dead_lease: boolean;
 }
 
 // The parts of a statement see the rows as they were before it: `known` is the call as earlier tries left it.
@@ -67,6 +59,10 @@ const begin = statement(
   'begin_call',
   `with known as (
      select * from tool_calls where turn_key = $1::bigint and step = $2 and index = $3
+   ), keyboard as (
+     ${KEYBOARD} where l.user_id = $5
+   ), held as (
+     select 1 from known, keyboard where keyboard.is_taken and known.submitted_at is null
    ), warm as (
      select 1 from known
      where submitted_at is null
@@ -78,10 +74,12 @@ const begin = statement(
        submitted_attachment = case when exists (select from warm) then $8 else submitted_attachment end,
        submitted_at = case when exists (select from warm) then clock_timestamp() else submitted_at end
      where turn_key = $1::bigint and step = $2 and index = $3 and outcome is null and $4::boolean
+       and not exists (select from held)
      returning try
    )
    select k.cmd_id, k.tool, k.arguments_json, k.call_id, k.outcome, k.exit_code, k.submitted_generation, k.submitted_boot_id,
-          b.try, b.try is not null and exists (select from warm) as is_submission_stored
+          b.try, b.try is not null and exists (select from warm) as is_submission_stored,
+          exists (select from held) as is_held, exists (select from keyboard where not is_taken) as has_dead_lease
    from known k left join begun b on true`,
 );
 
@@ -105,8 +103,10 @@ export function beginCall(
       getMachine(tx, user),
     ]);
     const row = one(found);
+    if (row.has_dead_lease) await endDeadLeases(tx, user);
     if (row.outcome !== null) return { kind: 'settled', outcome: row.outcome, exitCode: row.exit_code };
     if (!mayBegin) return { kind: 'closed' };
+    if (row.is_held) return { kind: 'held' };
     if (row.try === null || turn.deadlineAt === null) throw new Error('an open call of a running turn did not begin');
     if (row.is_submission_stored) noteStart(tx, user.userId, options, row);
     if (row.try > 1) await restartPart(tx, { turnKey, step, index, try: row.try });
@@ -121,51 +121,6 @@ export function beginCall(
       machine,
     };
   });
-}
-
-const submit = statement(
-  'submit_call',
-  `with known as (
-     select submitted_at from tool_calls where turn_key = $1::bigint and step = $2 and index = $3
-   ), submitted as (
-     update tool_calls set submitted_generation = $5, submitted_boot_id = $6, submitted_attachment = $7,
-       submitted_at = coalesce(submitted_at, clock_timestamp())
-     where turn_key = $1::bigint and step = $2 and index = $3 and outcome is null and try = $4
-       and (submitted_at is null or (submitted_generation = $5 and submitted_boot_id = $6))
-       and exists (select from machines where user_id = $8 and generation = $5 and phase <> 'destroyed')
-     returning cmd_id, tool
-   )
-   select submitted.cmd_id, submitted.tool, known.submitted_at is null as is_first from submitted, known`,
-);
-
-/**
- * Stores under which boot the command is about to be sent. False: the turn is over, or its cancel was asked for. STALE_TRY: it
- * must not be sent by this try (a newer one, settled, submitted under another boot before, the machine buried). A try that still
- * counts is repeated then; to its lane it may not look like an end, since the command may run.
- * @throws InnkeeperError STALE_LANE, STALE_TRY, TURN_UNKNOWN
- */
-export function storeSubmission(
-  store: Store,
-  options: LaneRun & CallKey & Submission & { readonly try: number; readonly attachment?: number },
-): Promise<boolean> {
-  const { turnKey, step, index, generation, bootId, attachment } = options;
-  return withTransaction(store, async (tx) => {
-    const { user, turn } = await requireLaneTurn(tx, options);
-    if (turn.state !== 'running' || turn.isCancelRequested) return false;
-    requireAdopted(user, turn);
-    const values = [turnKey, step, index, options.try, generation, bootId, attachment ?? null, user.userId];
-    const { rows } = await tx.query<{ cmd_id: string; tool: string; is_first: boolean }>(submit, values);
-    const row = rows[0];
-    if (row === undefined) throw new InnkeeperError('STALE_TRY', 'This attempt may not send the command any more.');
-    if (row.is_first) noteStart(tx, user.userId, options, row);
-    return true;
-  });
-}
-
-function noteStart(tx: Tx, userId: string, call: CallKey, row: { cmd_id: string; tool: string }): void {
-  const { turnKey, step, index } = call;
-  const body = { type: 'command.started', step, index, cmdId: row.cmd_id, tool: row.tool } as const;
-  appendEvent(tx, { userId, turnKey, body });
 }
 
 function toSubmission(row: {

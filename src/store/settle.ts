@@ -1,11 +1,11 @@
 /** The outcome of a tool call. The first one stays, whoever brings it. */
 import type { CallOutcome } from '../contracts/activities.js';
 import { InnkeeperError } from '../contracts/errors.js';
-import type { CallKey } from './calls.js';
 import { appendEvent } from './events.js';
 import { requireLaneTurn } from './lane.js';
 import { withTransaction, type Store, type Tx } from './pool.js';
 import { one, statement, toStorable } from './sql.js';
+import type { CallKey } from './submission.js';
 
 /** What the guest recorded of a command; instants by the guest's clock, ms since the epoch. */
 export interface CallResultFields {

@@ -1,10 +1,13 @@
 /** Goal: a submission is stored before anything is sent, and the first outcome stays. Method: tries that overlap, on real Postgres. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requestCancel } from '../../src/store/admission.js';
-import { beginCall, callsToStop, nextAttachment, storeSubmission, unsettledCalls } from '../../src/store/calls.js';
+import { beginCall, callsToStop, nextAttachment, unsettledCalls } from '../../src/store/calls.js';
 import { readEvents } from '../../src/store/events.js';
+import { endLease, takeLease } from '../../src/store/leases.js';
 import { buryMachine } from '../../src/store/machines.js';
 import { settleCall, type SettleCallOptions } from '../../src/store/settle.js';
+import { statement } from '../../src/store/sql.js';
+import { storeSubmission } from '../../src/store/submission.js';
 import { bash, makeReady, openLane, openStore, type TestLane, type TestStore } from './support/lanes.js';
 
 let test: TestStore;
@@ -97,19 +100,19 @@ describe('storeSubmission', () => {
     await beginCall(test.store, { ...lane, ...key, boot: null });
     const submit = (more: object) => storeSubmission(test.store, { ...lane, ...key, ...boot, try: 2, ...more });
     await expect(submit({ try: 1 })).rejects.toMatchObject({ code: 'STALE_TRY' });
-    expect(await submit({ attachment: 1 })).toBe(true);
-    expect(await submit({ attachment: 2 })).toBe(true);
+    expect(await submit({ attachment: 1 })).toBe('stored');
+    expect(await submit({ attachment: 2 })).toBe('stored');
     await expect(submit({ bootId: 'boot-2' })).rejects.toMatchObject({ code: 'STALE_TRY' });
     expect((await types('submit')).filter((type) => type === 'command.started')).toHaveLength(1);
   });
 
   it('tells only a turn that is over from an attempt that is: cancelled, settled, its machine buried', async () => {
-    const submit = ({ lane, key, boot }: Prepared): Promise<boolean> =>
+    const submit = ({ lane, key, boot }: Prepared): Promise<string> =>
       storeSubmission(test.store, { ...lane, ...key, ...boot, try: 1 });
     const cancelled = await prepare('submit-cancelled');
     await beginCall(test.store, { ...cancelled.lane, ...cancelled.key, boot: null });
     await requestCancel(test.store, { userId: 'submit-cancelled', turnId: 't1' });
-    expect(await submit(cancelled)).toBe(false);
+    expect(await submit(cancelled)).toBe('closed');
 
     const settled = await prepare('submit-settled');
     await beginCall(test.store, { ...settled.lane, ...settled.key, boot: null });
@@ -120,6 +123,67 @@ describe('storeSubmission', () => {
     await beginCall(test.store, { ...buried.lane, ...buried.key, boot: null });
     await buryMachine(test.store, { ...buried.lane, generation: 1, existedUntil: new Date() });
     await expect(submit(buried)).rejects.toMatchObject({ code: 'STALE_TRY' });
+  });
+});
+
+describe('while a person has the keyboard', () => {
+  const take = (userId: string) => takeLease(test.store, { userId, kind: 'terminal', holder: 'user', leaseMs: 60_000 });
+  const die = statement(
+    'test_die_lease',
+    'update machine_leases set taken_at = to_timestamp(0), expires_at = to_timestamp(0) where lease_id = $1',
+  );
+
+  it('a command that was never submitted is held, and begins once they hand it back', async () => {
+    const { lane, key, boot } = await prepare('held');
+    const lease = await take('held');
+    expect(await beginCall(test.store, { ...lane, ...key, boot })).toEqual({ kind: 'held' });
+    expect(await beginCall(test.store, { ...lane, ...key, boot: null })).toEqual({ kind: 'held' });
+    await endLease(test.store, lease);
+    expect(await beginCall(test.store, { ...lane, ...key, boot })).toMatchObject({ kind: 'begin', try: 1 });
+    expect((await types('held')).slice(-3)).toEqual(['terminal.taken', 'terminal.handed_back', 'command.started']);
+  });
+
+  it('a command that they came before, between its beginning and its submission, is held too', async () => {
+    const { lane, key, boot } = await prepare('overtaken');
+    await beginCall(test.store, { ...lane, ...key, boot: null });
+    const lease = await take('overtaken');
+    const submit = () => storeSubmission(test.store, { ...lane, ...key, ...boot, try: 1 });
+    expect(await submit()).toBe('held');
+    expect(await unsettledCalls(test.store, key)).toEqual([]);
+    await endLease(test.store, lease);
+    expect(await submit()).toBe('stored');
+  });
+
+  it('a command that was submitted goes on, and a turn that is cancelled waits for nobody', async () => {
+    const { lane, key, boot } = await prepare('running');
+    await beginCall(test.store, { ...lane, ...key, boot });
+    await take('running');
+    expect(await beginCall(test.store, { ...lane, ...key, boot })).toMatchObject({ kind: 'begin', submitted: boot });
+    expect(await storeSubmission(test.store, { ...lane, ...key, ...boot, try: 2 })).toBe('stored');
+    const cancelled = await prepare('held-cancelled');
+    await take('held-cancelled');
+    await requestCancel(test.store, { userId: 'held-cancelled', turnId: 't1' });
+    expect(await beginCall(test.store, { ...cancelled.lane, ...cancelled.key, boot })).toEqual({ kind: 'closed' });
+  });
+
+  it('whoever was here and is gone holds nobody, and the agent is told', async () => {
+    const { lane, key, boot } = await prepare('left');
+    const { leaseId } = await take('left');
+    await test.store.query(die, [leaseId]);
+    expect(await beginCall(test.store, { ...lane, ...key, boot })).toMatchObject({ kind: 'begin' });
+    const events = await readEvents(test.store, { userId: 'left', after: 0, limit: 100 });
+    expect(events.map(({ body }) => body)).toContainEqual({
+      ...{ type: 'terminal.handed_back', reason: 'expired', directory: null },
+    });
+  });
+
+  it('a take and a submission never both come first', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const { lane, key, boot } = await prepare(`keys-${round}`);
+      const [begun] = await Promise.all([beginCall(test.store, { ...lane, ...key, boot }), take(`keys-${round}`)]);
+      const order = (await types(`keys-${round}`)).filter((type) => /command.started|terminal.taken/.test(type));
+      expect(order).toEqual(begun.kind === 'held' ? ['terminal.taken'] : ['command.started', 'terminal.taken']);
+    }
   });
 });
 

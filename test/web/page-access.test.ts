@@ -191,10 +191,18 @@ describe('an audit', () => {
     await page.locator('.machine dl').waitFor();
     await test.picture(page, `page-${colorScheme}`);
     await page.evaluate(axe.source);
-    const { violations } = (await page.evaluate('axe.run()')) as {
-      violations: { id: string; impact: string; nodes: { html: string }[] }[];
+    const audit = async (): Promise<string[]> => {
+      const { violations } = (await page.evaluate('axe.run()')) as {
+        violations: { id: string; impact: string; nodes: { html: string }[] }[];
+      };
+      return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0]?.html ?? ''}`);
     };
-    expect(violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0]?.html ?? ''}`)).toEqual([]);
+    expect(await audit()).toEqual([]);
+    // And once more with a shell of the person's own in it.
+    await page.getByRole('button', { name: 'Take over' }).click();
+    await page.locator('.xterm-rows', { hasText: '#' }).waitFor();
+    expect(await audit()).toEqual([]);
+    await page.getByRole('button', { name: 'Hand back' }).click();
     await browser.close();
   });
 });

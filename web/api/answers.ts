@@ -16,6 +16,8 @@ export interface Machine {
   readonly machineId: string | null;
   /** Tools that could not be installed. */
   readonly missing: readonly string[];
+  /** The person at its terminal. */
+  readonly terminal: { readonly holder: string; readonly takenAt: string; readonly until: string } | null;
 }
 
 export interface User {

@@ -1,6 +1,7 @@
 /** The verbs of the gateway that the page uses, typed. */
 import type { Folder, Page, TranscriptPage, Turn, TurnState, User, UserDetails } from './answers.js';
 import type { Http } from './http.js';
+import type { OpenTerminal } from './terminal.js';
 
 const TRANSCRIPT_ENTRIES = 50;
 const USERS_OF_PAGE = 200;
@@ -38,6 +39,7 @@ export interface Api {
   deleteFile(userId: string, path: string): Promise<void>;
   /** The event stream behind an id. */
   events(userId: string, after: string, signal: AbortSignal): Promise<Response>;
+  readonly openTerminal: OpenTerminal;
 }
 
 export interface Upload {
@@ -55,7 +57,13 @@ export interface FileUpload extends Omit<Upload, 'headers'> {
   readonly isNew: boolean;
 }
 
-export function createApi(http: Http, sendFile: SendFile): Api {
+/** What `fetch` cannot do. */
+export interface OtherWays {
+  readonly sendFile: SendFile;
+  readonly openTerminal: OpenTerminal;
+}
+
+export function createApi(http: Http, { sendFile, openTerminal }: OtherWays): Api {
   const json = async <T>(path: string, ask?: Parameters<Http>[1]): Promise<T> =>
     (await (await http(path, ask)).json()) as T;
   const post = async (path: string): Promise<void> => void (await http(path, { method: 'POST' }));
@@ -97,5 +105,6 @@ export function createApi(http: Http, sendFile: SendFile): Api {
         signal,
         isStream: true,
       }),
+    openTerminal,
   };
 }

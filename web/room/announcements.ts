@@ -45,6 +45,10 @@ export function wordsFor(event: StreamEvent): string | undefined {
       return event.outcome === 'completed' ? undefined : `The turn ended: ${event.outcome}.`;
     case 'machine.replaced':
       return 'The machine was replaced by a new one.';
+    case 'terminal.taken':
+      return 'A person has taken the keyboard of the machine.';
+    case 'terminal.handed_back':
+      return 'The keyboard of the machine was handed back.';
     default:
       return undefined;
   }

@@ -9,6 +9,7 @@ import { wordsFor } from './announcements.js';
 import type { Composer, ComposerOptions } from './composer.js';
 import { openFeed, type Feed } from './feed.js';
 import { openFiles, type Files } from './files.js';
+import { openKeyboard, type Keyboard } from './keyboard.js';
 import { openOutputs, type Outputs } from './outputs.js';
 import { save } from './save.js';
 
@@ -22,6 +23,7 @@ export interface Room {
   readonly composer: Composer;
   readonly outputs: Outputs;
   readonly files: Files;
+  readonly keyboard: Keyboard;
   /** null: not known yet, or there is no such user yet. */
   readonly user: ReadonlySignal<UserDetails | null>;
   readonly runningTurnId: ReadonlySignal<string | undefined>;
@@ -60,6 +62,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
       if ('seq' in event && event.type !== 'command.started' && event.type !== 'step.answered') askUserSoon();
     },
   });
+  const keyboard = openKeyboard({ api, userId, storage: sessionStorage, say: announcements.say });
   const runningTurnId = computed(() => (feed.talk.value === null ? undefined : runningTurn(feed.talk.value)));
 
   function askUserSoon(): void {
@@ -73,8 +76,10 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
     try {
       const details = await api.getUser(userId);
       if (closing.signal.aborted) return;
+      const isFirst = user.value === null;
       user.value = details;
       onUser(details);
+      if (isFirst && details.machine.terminal !== null) keyboard.resume();
     } catch {
       // The feed says what is the matter; what was known stays until the next look.
     }
@@ -93,7 +98,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
   const look = setInterval(() => document.visibilityState === 'visible' && void askUser(), LOOK_MS);
   void askUser();
   return {
-    ...{ userId, feed, composer, user, problem, runningTurnId, stoppingTurnId },
+    ...{ userId, feed, composer, keyboard, user, problem, runningTurnId, stoppingTurnId },
     outputs: openOutputs({ api, userId, signal: closing.signal }),
     files: openFiles({ api, userId, say: announcements.say, save, signal: closing.signal }),
     submitted(turn) {
@@ -115,6 +120,7 @@ export function openRoom({ api, userId, composer, announcements, onUser }: RoomO
     close() {
       clearInterval(look);
       clearTimeout(asking);
+      keyboard.close();
       closing.abort(new Error('the room is closed'));
     },
   };

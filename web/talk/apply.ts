@@ -31,6 +31,8 @@ function applyDurable(talk: Talk, event: DurableEvent): Talk {
     return { ...talk, machine: { phase: event.phase, generation: event.generation } };
   }
   if (event.type === 'machine.replaced') return withNote(talk, event, toReplacement(event));
+  if (event.type === 'terminal.taken') return withNote(talk, event, 'A person has taken the keyboard. Commands wait.');
+  if (event.type === 'terminal.handed_back') return withNote(talk, event, toHandBack(event));
   if (turnId === null) return talk;
   switch (event.type) {
     case 'turn.queued':
@@ -129,4 +131,8 @@ function toReplacement(event: DurableEvent & { readonly type: 'machine.replaced'
   const list = (word: string, things: readonly string[]): string =>
     things.length === 0 ? '' : ` ${word}: ${things.join(', ')}.`;
   return `Machine ${generation} replaces the one before: ${reason}.${list('Lost', lost)}${list('Kept', kept)}`;
+}
+
+function toHandBack({ directory }: DurableEvent & { readonly type: 'terminal.handed_back' }): string {
+  return `The keyboard is handed back${directory === null ? '' : `, in ${directory}`}.`;
 }

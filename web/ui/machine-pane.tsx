@@ -6,6 +6,7 @@ import { plainText } from '../text/plain.js';
 import { showDuration } from '../text/times.js';
 import { ErrorCodeView } from './error-code-view.js';
 import { FilesView } from './files-view.js';
+import { KeyboardNote, KeyboardView } from './keyboard-view.js';
 import { Phase } from './phase.js';
 import { ProblemNote } from './problem-note.js';
 import { TerminalView } from './terminal-view.js';
@@ -21,8 +22,22 @@ export function MachinePane({ room, isShown }: MachinePaneProps) {
     <aside class="machine" aria-label={room === null ? 'Machine' : `Machine of ${room.userId}`}>
       <h2>Machine</h2>
       {room === null ? <p class="hint">No conversation is open.</p> : <Facts room={room} />}
-      {room !== null && isShown && <TerminalView room={room} />}
+      {room !== null && <Terminals room={room} isShown={isShown} />}
     </aside>
+  );
+}
+
+/** The agent's terminal, or the person's own while they have the keyboard, which stays whatever tab is in front. */
+function Terminals({ room, isShown }: { readonly room: Room; readonly isShown: boolean }) {
+  const state = room.keyboard.state.value;
+  const isOwn = state === 'held' || state === 'broken' || state === 'leaving';
+  return (
+    <>
+      <KeyboardNote room={room} />
+      <ProblemNote problem={room.keyboard.problem.value} />
+      {isOwn && <KeyboardView room={room} leave={() => document.getElementById('keyboard-button')?.focus()} />}
+      {!isOwn && isShown && <TerminalView room={room} />}
+    </>
   );
 }
 
@@ -93,6 +108,7 @@ function MachineButtons({ room, user, phase }: MachineButtonsProps) {
         isOff={isGone || phase === 'ready' || phase === 'waking'}
         onAsk={() => room.askMachine('wake')}
       />
+      <KeyboardButton room={room} isOff={isGone} />
       {lane !== undefined && (
         <a href={lane} target="_blank" rel="noopener noreferrer">
           Lane in the Temporal UI
@@ -102,18 +118,38 @@ function MachineButtons({ room, user, phase }: MachineButtonsProps) {
   );
 }
 
+/** One button for both, so that the focus stays where it was. */
+function KeyboardButton({ room: { keyboard }, isOff }: { readonly room: Room; readonly isOff: boolean }) {
+  const isFree = keyboard.state.value === 'free';
+  return (
+    <AskButton
+      id="keyboard-button"
+      label={isFree ? 'Take over' : 'Hand back'}
+      isOff={isFree ? isOff : keyboard.state.value === 'leaving'}
+      onAsk={isFree ? keyboard.take : keyboard.handBack}
+    />
+  );
+}
+
 /** Off, it can still be reached: what has the focus does not vanish from under it. */
 function AskButton({
+  id,
   label,
   isOff,
   onAsk,
 }: {
+  readonly id?: string;
   readonly label: string;
   readonly isOff: boolean;
   readonly onAsk: () => void;
 }) {
   return (
-    <button type="button" aria-disabled={isOff} onClick={() => (isOff ? undefined : onAsk())}>
+    <button
+      type="button"
+      {...(id === undefined ? {} : { id })}
+      aria-disabled={isOff}
+      onClick={() => (isOff ? undefined : onAsk())}
+    >
       {label}
     </button>
   );
@@ -121,6 +157,7 @@ function AskButton({
 
 function reasonOf({ machine: { awakeFor } }: UserDetails): string {
   if (awakeFor === 'turn') return 'a turn is open';
+  if (awakeFor === 'lease') return 'somebody works on it';
   return awakeFor === 'idle_time' ? 'its idle time runs' : 'it is not awake';
 }
 

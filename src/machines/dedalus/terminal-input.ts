@@ -2,7 +2,8 @@
  * What is written to a terminal, until it is certain which protocol its server speaks: held for the server's first frame; after a
  * while sent by a guess; sent again in the right protocol when the guess turns out wrong, since the server did not understand it.
  */
-import { encodeInput, type TerminalProtocol } from './terminal-wire.js';
+import type { TerminalSize } from '../provider.js';
+import { encodeInput, encodeResize, type TerminalProtocol } from './terminal-wire.js';
 
 /** How long input is held for the server's first frame, with a configured protocol and without one. */
 const FIRST_FRAME_WAIT_MS = 300;
@@ -12,6 +13,8 @@ const GUESSED_BYTES_MAX = 64 * 1024;
 
 export interface TerminalInput {
   write(bytes: Uint8Array): void;
+  /** Of several that wait only the last one counts. */
+  resize(size: TerminalSize): void;
   /** A frame of the server came, in this protocol. True where it shows that a guess was wrong. */
   hear(found: TerminalProtocol): boolean;
   /** Waiting to be sent. */
@@ -27,6 +30,7 @@ export function createTerminalInput(
   let isCertain = false;
   let uncertain: Uint8Array[] = [];
   let uncertainBytes = 0;
+  let size: TerminalSize | undefined;
 
   function settle(): void {
     isCertain = true;
@@ -36,6 +40,7 @@ export function createTerminalInput(
 
   function sendAll(as: TerminalProtocol): void {
     protocol = as;
+    if (size !== undefined) send(encodeResize(as, size));
     for (const bytes of uncertain) send(encodeInput(as, bytes));
   }
 
@@ -53,6 +58,10 @@ export function createTerminalInput(
       if (protocol === undefined) return;
       send(encodeInput(protocol, bytes));
       if (uncertainBytes > GUESSED_BYTES_MAX) settle();
+    },
+    resize(next) {
+      size = next;
+      if (protocol !== undefined) send(encodeResize(protocol, next));
     },
     hear(found) {
       if (isCertain) return false;

@@ -43,6 +43,8 @@ export function createTerminalStream(socket: WebSocket, options: TerminalStreamO
     lastWords = error.message; // The close event follows and ends the stream.
   });
 
+  const unsentBytes = (): number => socket.bufferedAmount + input.heldBytes;
+
   function emit(bytes: Uint8Array): void {
     if (listener !== undefined) return listener(bytes);
     unheardBytes += bytes.length;
@@ -52,6 +54,7 @@ export function createTerminalStream(socket: WebSocket, options: TerminalStreamO
 
   function end(reason: string): void {
     lastWords = lastWords || reason;
+    socket.resume(); // Else the peer's word of the end would not be taken.
     socket.close(1000);
     setTimeout(() => socket.terminate(), CLOSE_WAIT_MS).unref();
   }
@@ -69,6 +72,8 @@ export function createTerminalStream(socket: WebSocket, options: TerminalStreamO
   });
 
   const pingTimer = setInterval(() => {
+    // Its answers are not taken either.
+    if (socket.isPaused) return;
     if (!isPeerAlive) {
       lastWords = 'The peer does not answer.';
       return socket.terminate();
@@ -85,10 +90,23 @@ export function createTerminalStream(socket: WebSocket, options: TerminalStreamO
       if (socket.readyState !== socket.OPEN) {
         throw new InnkeeperError('GUEST_UNREACHABLE', 'The terminal of the machine is no longer open.');
       }
-      if (socket.bufferedAmount + input.heldBytes + bytes.length > OUTGOING_BYTES_MAX) {
+      if (unsentBytes() + bytes.length > OUTGOING_BYTES_MAX) {
         throw new InnkeeperError('GUEST_UNREACHABLE', 'The terminal of the machine takes no more input.');
       }
       input.write(bytes);
+    },
+    get unsentBytes() {
+      return unsentBytes();
+    },
+    resize(size) {
+      if (socket.readyState === socket.OPEN) input.resize(size);
+    },
+    pause(isPaused) {
+      if (socket.readyState !== socket.OPEN) return;
+      // Whoever was not asked for long may live all the same.
+      isPeerAlive = true;
+      if (isPaused) socket.pause();
+      else socket.resume();
     },
     onOutput(next) {
       listener = next;

@@ -2,6 +2,7 @@
  * The two frame formats of a terminal's socket, as pure functions. D: bytes as binary frames. J: JSON text frames with base64.
  * Which one a server speaks shows in its first frame; on receipt both are understood at any time.
  */
+import type { TerminalSize } from '../provider.js';
 import { isRecord } from './transport.js';
 
 export type TerminalProtocol = 'D' | 'J';
@@ -15,6 +16,12 @@ export type ServerFrame =
 /** Frame that carries keystrokes. */
 export function encodeInput(protocol: TerminalProtocol, bytes: Uint8Array): Uint8Array | string {
   return protocol === 'D' ? bytes : JSON.stringify({ type: 'input', data: Buffer.from(bytes).toString('base64') });
+}
+
+/** Frame that tells the size of the window; text in both protocols. */
+export function encodeResize(protocol: TerminalProtocol, { columns, rows }: TerminalSize): string {
+  const size = protocol === 'D' ? { cols: columns, rows } : { type: 'resize', width: columns, height: rows };
+  return JSON.stringify(size);
 }
 
 /** Reads a frame of the server, and which protocol it speaks; text that is not JSON is output of a D server. */

@@ -36,14 +36,26 @@ export interface TestGateway {
   close(): Promise<void>;
 }
 
+/** Generous but where a test would have to wait. */
+export const TERMINALS: GatewayParts['terminals'] = {
+  ...{ max: 10, openMs: 30_000, leaveMs: 8_000, graceMs: 2_000, quietMs: 60_000 },
+  ...{ heartbeatMs: 15_000, stallMs: 30_000, unsentBytesMax: 256 * 1024 },
+};
+
 let count = 0;
 
 export async function openGateway(
   parts: Partial<GatewayParts> = {},
-  own: Pick<ClientOptions, 'workflowIdKey'> = {},
+  {
+    on,
+    ...own
+  }: Pick<ClientOptions, 'workflowIdKey'> & {
+    /** Where lanes run already; default: a database of its own, and nobody who works. */
+    readonly on?: TestStore & { readonly taskQueue: string };
+  } = {},
 ): Promise<TestGateway> {
-  const [test, { address }] = await Promise.all([openStore(), testTemporal()]);
-  const taskQueue = `gateway-${process.pid}-${(count += 1)}`;
+  const [test, { address }] = await Promise.all([on ?? openStore(), testTemporal()]);
+  const taskQueue = on?.taskQueue ?? `gateway-${process.pid}-${(count += 1)}`;
   const client = createClient({ temporal: { address, taskQueue }, database: { url: test.url }, ...own });
   const app = await createGateway({
     ...{ client, store: test.store, prices: { vcpuHour: 1, gibMonth: undefined }, tokens: undefined },
@@ -51,6 +63,7 @@ export async function openGateway(
     ...{ rates: { keyPerMinute: 100_000, userPerMinute: 100_000 }, origins: [], log: silentLogger() },
     holds: { answerMs: 30_000, cancelMs: 30_000 },
     closeMs: 200,
+    terminals: TERMINALS,
     streams: { max: 100, ofUserMax: 32, heartbeatMs: 15_000, stallMs: 30_000 },
     readiness: () => Promise.resolve({ postgres: true }),
     ...parts,

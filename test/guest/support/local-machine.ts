@@ -165,6 +165,9 @@ export class LocalMachine {
         if (faults.onInput) faults.onInput(Buffer.from(bytes), forward);
         else forward(Buffer.from(bytes));
       },
+      unsentBytes: 0,
+      resize: ({ columns, rows }) => pty.resize(columns, rows),
+      pause: (isPaused) => (isPaused ? pty.pause() : pty.resume()),
       onOutput(listener) {
         pty.onData((data) => {
           const bytes = data as unknown as Buffer;

@@ -102,6 +102,9 @@ describe('by terminal', () => {
       terminalId: 't',
       closed: new Promise((resolve) => (close = resolve)),
       write: () => void (written += 1),
+      unsentBytes: 0,
+      resize: () => undefined,
+      pause: () => undefined,
       onOutput: (next) => void (listener = next),
       close: async () => close({ code: undefined, reason: 'closed' }),
     };

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createHurry, follow, pauseMs, type Connection, type FollowEnd } from '../../../web/api/follow.js';
 import { createHttp, Problem } from '../../../web/api/http.js';
+import { createOpenTerminal } from '../../../web/api/terminal.js';
 import { createApi, type Api } from '../../../web/api/innkeeper.js';
 import { waitFor } from '../../support/wait-for.js';
 
@@ -28,8 +29,10 @@ beforeEach(async () => {
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  const options = { base, secret: 'ik_1', onRefused: (problem: Problem) => void refused.push(problem) };
-  api = createApi(createHttp(options), () => Promise.reject(new Error('nothing is uploaded here')));
+  const where = { base, secret: 'ik_1' };
+  const http = createHttp({ ...where, onRefused: (problem) => refused.push(problem) });
+  const sendFile = (): Promise<never> => Promise.reject(new Error('nothing is uploaded here'));
+  api = createApi(http, { sendFile, openTerminal: createOpenTerminal(where) });
 });
 afterEach(async () => {
   ending.controller.abort();

@@ -84,6 +84,53 @@ describe('both protocols', () => {
   });
 
   test.each([
+    ['D', Buffer.from('$ '), { cols: 133, rows: 44 }],
+    ['J', json({ type: 'output', data: base64('$ ') }), { type: 'resize', width: 133, height: 44 }],
+  ] as const)(
+    '%s is told the last size of the window once it shows, and each later one',
+    async (_name, hello, told) => {
+      const frames: Frame[] = [];
+      api.script({ [CREATE]: terminal('ready') });
+      let speak: () => void = () => undefined;
+      api.onSocket((socket) => {
+        framesOf(socket, frames);
+        speak = () => socket.send(hello);
+      });
+      const opened = await provider(api.url).openTerminal('dm-1', request, keyed);
+      opened.onOutput(() => undefined);
+      opened.resize({ columns: 1, rows: 1 });
+      opened.resize({ columns: 133, rows: 44 });
+      speak();
+      await expect.poll(() => frames).toEqual([{ isBinary: false, text: json(told) }]);
+      opened.resize({ columns: 133, rows: 44 });
+      await expect.poll(() => frames).toHaveLength(2);
+      await opened.close();
+    },
+  );
+
+  test('nothing is taken from a terminal that is paused, and all of it after that', async () => {
+    api.script({ [CREATE]: terminal('ready') });
+    api.onSocket((socket) => {
+      socket.send(Buffer.from('first'));
+      socket.on('message', () => socket.send(Buffer.from('second')));
+    });
+    const opened = await provider(api.url).openTerminal('dm-1', request, keyed);
+    const output: string[] = [];
+    opened.onOutput((bytes) => output.push(Buffer.from(bytes).toString()));
+    await expect.poll(() => output).toEqual(['first']);
+    opened.pause(true);
+    opened.write(Buffer.from('more\n'));
+    await expect.poll(() => opened.unsentBytes).toBe(0);
+    expect(output).toEqual(['first']);
+    opened.pause(false);
+    await expect.poll(() => output).toEqual(['first', 'second']);
+    opened.pause(true);
+    // Its end is heard all the same.
+    await opened.close();
+    await opened.closed;
+  });
+
+  test.each([
     ['D', { isBinary: true, text: 'ls\n' }],
     ['J', { isBinary: false, text: json({ type: 'input', data: base64('ls\n') }) }],
     ['auto', { isBinary: false, text: json({ type: 'input', data: base64('ls\n') }) }],
