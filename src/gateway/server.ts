@@ -45,6 +45,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Absent: the route asks for nobody. */
     access?: Access;
+    isWebSocket?: true;
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { WebSocket } from 'ws';
 import type { PersonShell } from '../guest/person-shell.js';
+import type { TerminalSize } from '../machines/provider.js';
 import type { TerminalBounds } from './parts.js';
 
 /** How often it is looked whether a machine has taken what was typed. */
@@ -14,6 +15,7 @@ export interface TerminalFlow {
   show(socket: WebSocket | undefined): void;
   /** @throws InnkeeperError GUEST_UNREACHABLE */
   type(bytes: Uint8Array): void;
+  resize(size: TerminalSize): void;
 }
 
 export function createTerminalFlow(
@@ -54,6 +56,18 @@ export function createTerminalFlow(
     else send(socket, bytes);
   }
 
+  /** While the machine has not taken what came, no more is read. */
+  function slowDown(): void {
+    const from = socket;
+    if (from === undefined || from.isPaused || shell.unsentBytes <= unsentBytesMax) return;
+    from.pause();
+    const timer = setInterval(() => {
+      if (from === socket && from.readyState === from.OPEN && shell.unsentBytes > unsentBytesMax / 2) return;
+      clearInterval(timer);
+      from.resume();
+    }, LOOK_MS);
+  }
+
   return {
     show(next) {
       clearTimeout(stall);
@@ -70,14 +84,11 @@ export function createTerminalFlow(
     },
     type(bytes) {
       shell.write(bytes);
-      const from = socket;
-      if (from === undefined || from.isPaused || shell.unsentBytes <= unsentBytesMax) return;
-      from.pause();
-      const timer = setInterval(() => {
-        if (from === socket && from.readyState === from.OPEN && shell.unsentBytes > unsentBytesMax / 2) return;
-        clearInterval(timer);
-        from.resume();
-      }, LOOK_MS);
+      slowDown();
+    },
+    resize(size) {
+      shell.resize(size);
+      slowDown();
     },
   };
 }

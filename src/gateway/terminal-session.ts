@@ -65,7 +65,7 @@ export function createTerminalSession(parts: TerminalSessionParts): TerminalSess
   function control(data: Uint8Array): void {
     const frame = parseClientFrame(data);
     if (frame.type === 'hand_back') void handBack('handed_back');
-    else shell.resize(frame);
+    else flow.resize(frame);
   }
 
   function take(from: WebSocket, data: Uint8Array, isBinary: boolean): void {

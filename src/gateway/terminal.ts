@@ -38,6 +38,7 @@ export function addTerminalRoutes(app: Gateway, sessions: TerminalSessions): voi
         ...problems,
       },
     }),
+    config: { access: 'user', isWebSocket: true },
     preHandler: async (request) => {
       userOf(request.params);
       if (!request.ws) throw new InnkeeperError('UPGRADE_REQUIRED', 'A terminal is a WebSocket.');

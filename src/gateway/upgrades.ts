@@ -6,6 +6,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import websocket from '@fastify/websocket';
+import { InnkeeperError } from '../contracts/errors.js';
 import { TERMINAL_FRAME_BYTES_MAX } from '../contracts/limits.js';
 import { TERMINAL_PROTOCOL } from '../contracts/terminal.js';
 import type { Gateway } from './parts.js';
@@ -18,8 +19,9 @@ export async function addUpgrades(app: Gateway, end: () => Promise<void>): Promi
   const { server } = app;
   const sockets = new EventEmitter();
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (request.headers.upgrade?.toLowerCase() === 'websocket') sockets.emit('upgrade', request, socket, head);
-    else readAgain(server, request, socket, head);
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return readAgain(server, request, socket, head);
+    // Nobody listens any more: the gateway is ending.
+    if (!sockets.emit('upgrade', request, socket, head)) socket.destroy();
   });
   await app.register(websocket, {
     options: {
@@ -40,6 +42,10 @@ export async function addUpgrades(app: Gateway, end: () => Promise<void>): Promi
       for (const socket of app.websocketServer.clients) socket.close(1001, 'the gateway is ending');
       app.websocketServer.close();
     },
+  });
+  app.addHook('onRequest', async ({ ws, routeOptions }) => {
+    if (!ws || routeOptions.config.isWebSocket === true) return;
+    throw new InnkeeperError('ROUTE_UNKNOWN', 'There is no WebSocket at this route.');
   });
 }
 

@@ -33,8 +33,8 @@ afterAll(async () => {
 });
 
 /** On the stage's Postgres and machines, with bounds of its own. */
-async function open(bounds: Partial<GatewayParts['terminals']>): Promise<TestGateway> {
-  const { url, apiKey } = stage.stack.emulator;
+async function open(bounds: Partial<GatewayParts['terminals']>, at = stage): Promise<TestGateway> {
+  const { url, apiKey } = at.stack.emulator;
   const {
     hasTerminals,
     execute,
@@ -45,8 +45,8 @@ async function open(bounds: Partial<GatewayParts['terminals']>): Promise<TestGat
   });
   const machines = { hasTerminals, execute, openTerminal: openAtProvider };
   const terminals = { ...TERMINALS, ...bounds };
-  const store = createPool({ url: stage.databaseUrl, poolMax: 4, applicationName: 'test' });
-  const on = { store, url: stage.databaseUrl, taskQueue: stage.stack.taskQueue, close: () => store.end() };
+  const store = createPool({ url: at.databaseUrl, poolMax: 4, applicationName: 'test' });
+  const on = { store, url: at.databaseUrl, taskQueue: at.stack.taskQueue, close: () => store.end() };
   const gateway = await openGateway({ machines, terminals }, { on });
   gateways.push(gateway);
   return gateway;
@@ -91,6 +91,8 @@ describe('a terminal', () => {
       expect(highest).toBeLessThan(UNSENT_BYTES_MAX + ONE_FRAME_BYTES);
       const numbers = person
         .seen()
+        // The shell says that it is not asking for keys.
+        .replaceAll('\u001b[?2004l\r', '')
         .split('\r\n')
         .filter((line) => /^\d+$/.test(line));
       expect(numbers).toHaveLength(LINES);
@@ -198,5 +200,26 @@ describe('a terminal', () => {
     expect(person.seen()).toContain('{"type":"taken","leaseId":"x"}');
     person.send({ type: 'hand_back' });
     expect(await person.hear('handed_back')).toMatchObject({ reason: 'handed_back' });
+  });
+});
+
+describe('a provider without terminals', () => {
+  it('is told of by a code, before anything is taken once it is known', { timeout: TURN_MS }, async () => {
+    const bare = await openStage({ profile: 'g6' });
+    const gateway = await open({}, bare);
+    const userId = 'term-bare';
+    await bare.stack.client.createUser({ userId });
+    await bare.stack.client.wakeNow({ userId });
+    await untilPhase(bare, userId, 'ready');
+    for (let round = 0; round < 2; round += 1) {
+      const client = await openTerminal({ base: gateway.base, userId, key: gateway.keys.service });
+      expect(await client.hear('error')).toMatchObject({ code: 'TERMINALS_UNSUPPORTED' });
+      expect(await client.closed).toBe(4501);
+    }
+    const leases = await bare.sql('select 1 from machine_leases where ended_at is not null');
+    expect(leases).toHaveLength(1);
+    gateways.splice(gateways.indexOf(gateway), 1);
+    await gateway.close();
+    await bare.close();
   });
 });

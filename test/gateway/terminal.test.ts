@@ -95,9 +95,8 @@ describe('a handshake', () => {
     expect(await gateway.ask('/v1/users/term-ada/terminal', { key: null })).toMatchObject({ status: 401 });
   });
 
-  it('at another route opens nothing that says anything', async () => {
-    const status = await refusal({ userId: 'term-ada/terminal/elsewhere' });
-    expect(status).toBe(404);
+  it.each(['term-ada/terminal/elsewhere', 'term-ada/events?x='])('at /v1/users/%s opens nothing', async (userId) => {
+    expect(await refusal({ userId })).toBe(404);
   });
 });
 
