@@ -111,6 +111,8 @@ export function createEventFeed({ store, listener }: EventFeedOptions): EventFee
       await shared.opened;
       const { feed } = shared;
       let position = await toPosition(feed, userId, after);
+      // Heard at another process, or just now: this one may not have been told of it yet.
+      if (position.seq > feed.seq) await feed.refresh(signal);
       if (position.seq > feed.seq) {
         throw new InnkeeperError('INVALID_INPUT', `The position ${position.seq} lies ahead of the user's last event.`);
       }

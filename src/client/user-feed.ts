@@ -36,6 +36,9 @@ export class UserFeed {
   readonly #deltas: StoredDelta[] = [];
   /** Something may have been missed: Postgres is asked for the end of everything. */
   #mustLook = true;
+  /** Looks that were begun, and the last one that was brought to its end. */
+  #looks = 0;
+  #looked = 0;
   #isOpen = false;
   #isPumping = false;
   #isClosed = false;
@@ -83,6 +86,13 @@ export class UserFeed {
   missed(): void {
     this.#mustLook = true;
     this.#pump();
+  }
+
+  /** Resolves once all is in here that Postgres has now. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    const due = this.#looks + 1;
+    this.missed();
+    while (this.#looked < due && !this.#isClosed) await this.changed(signal);
   }
 
   /** Events after `seq`, oldest first; undefined: they are no longer kept here. */
@@ -156,6 +166,8 @@ export class UserFeed {
   /** Events and live text of one instant: what is later is told later. */
   async #look(): Promise<void> {
     this.#mustLook = false;
+    this.#looks += 1;
+    const look = this.#looks;
     try {
       const head = await readEventHead(this.#options.store, this.#options);
       if (head === undefined) throw unknownUser();
@@ -167,6 +179,7 @@ export class UserFeed {
       this.#mustLook = true;
       throw error;
     }
+    this.#looked = look;
     this.#change();
   }
 

@@ -10,6 +10,7 @@ import { createEventFeed, type EventFeed, type FeedItem } from '../../src/client
 import { removeWaiting } from '../../src/store/admission.js';
 import { beginCall } from '../../src/store/calls.js';
 import { ANSWER_PART, appendDeltas } from '../../src/store/deltas.js';
+import { readEvents } from '../../src/store/events.js';
 import { settleCall } from '../../src/store/settle.js';
 import { beginStep, storeAnswer } from '../../src/store/steps.js';
 import { createTurnListener, type TurnListener } from '../../src/store/turn-listener.js';
@@ -289,6 +290,25 @@ describe('a follower', () => {
       new Set(['t3']),
     );
     expect(seen.map((item) => ('event' in item ? item.event.body.type : undefined))).toContain('turn.queued');
+  });
+
+  it('goes on from what was heard at another process, though this one has not been told of it yet', async () => {
+    const { signal } = stop;
+    const deaf = createEventFeed({
+      store: test.store,
+      listener: { subscribe: () => () => undefined, subscribeDeltas: () => () => undefined },
+    });
+    const lane = await newLane('behind');
+    const other = new AbortController();
+    const waiting = deaf.follow({ userId: 'behind', after: 'end', signal: other.signal }).next();
+    await waitFor('the feed is open', () => deaf.users === 1);
+    await talk(lane, 't1');
+    const events = await readEvents(test.store, { userId: 'behind', after: 0, limit: 1_000 });
+    const last = events.at(-1)?.seq ?? 0;
+    const { value } = await deaf.follow({ userId: 'behind', after: { seq: last - 1, try: 0, n: 0 }, signal }).next();
+    expect(value.position.seq).toBe(last);
+    other.abort(new Error('enough'));
+    await waiting.catch(() => undefined);
   });
 
   it('of nobody, or from a position that lies ahead, is refused; one that is stopped leaves nothing behind', async () => {
