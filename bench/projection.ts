@@ -33,6 +33,21 @@ const WAYS: readonly Way[] = [
     body: (user, input) => ({ user, input, stream: true }),
     isText: (block) => block.startsWith('event: response.output_text.delta'),
   },
+  {
+    name: 'ai-sdk',
+    path: (user) => `/v1/users/${user}/ai-sdk/chat`,
+    body: (user, text) => ({ messages: [{ id: `${user}-said`, role: 'user', parts: [{ type: 'text', text }] }] }),
+    isText: (block) => block.includes('"type":"text-delta"'),
+  },
+  {
+    name: 'ag-ui',
+    path: (user) => `/v1/users/${user}/ag-ui`,
+    body: (user, content) => ({
+      ...{ threadId: 'main', runId: `${user}-run`, tools: [], context: [], state: {}, forwardedProps: {} },
+      messages: [{ id: `${user}-said`, role: 'user', content }],
+    }),
+    isText: (block) => block.includes('"type":"TEXT_MESSAGE_CONTENT"'),
+  },
 ];
 
 /** When each piece came first, by its stamp. */

@@ -43,7 +43,6 @@ interface OpenStep {
 
 export class AgUiStream implements Projection {
   readonly opening: string;
-  readonly resync: string;
   readonly broken = '';
   readonly #run: Pick<AgUiRun, 'threadId' | 'runId'>;
   #now: OpenStep | undefined;
@@ -53,7 +52,6 @@ export class AgUiStream implements Projection {
   constructor({ threadId, runId, messages }: AgUiRun) {
     this.#run = { threadId, runId };
     this.opening = toText({ type: 'RUN_STARTED', threadId, runId });
-    this.resync = toText({ type: 'RUN_ERROR', message: 'This turn cannot be followed.' });
     // A client that follows the run again would put its text behind what it has of it: told from the beginning, that is to go.
     const others = messages.filter(({ id }) => !id.startsWith(`${runId}/`));
     if (others.length < messages.length) this.#text = toText({ type: 'MESSAGES_SNAPSHOT', messages: others });

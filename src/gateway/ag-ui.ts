@@ -7,9 +7,10 @@ import { InnkeeperError } from '../contracts/errors.js';
 import { parseTurnId } from '../contracts/ids.js';
 import { CONVERSATION_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { AgUiStream } from './ag-ui-stream.js';
-import { cancelHeaders, cancelOnDisconnect } from './cancel-on-disconnect.js';
+import { cancelHeaders } from './cancel-on-disconnect.js';
 import type { Gateway, RouteParts } from './parts.js';
 import { describe, problems, takeBody, userOf } from './routes.js';
+import { streamTurn } from './turn-stream.js';
 import { userParams } from './views.js';
 
 const runInput = z
@@ -23,7 +24,8 @@ const runInput = z
   .meta({ id: 'AgUiRun' });
 const content = z.union([z.string(), z.array(z.looseObject({ type: z.literal('text'), text: z.string() }))]);
 
-export function addAgUiRoutes(app: Gateway, { client, eventStreams }: RouteParts): void {
+export function addAgUiRoutes(app: Gateway, parts: RouteParts): void {
+  const { client } = parts;
   app.post(
     '/v1/users/:user/ag-ui',
     {
@@ -42,10 +44,7 @@ export function addAgUiRoutes(app: Gateway, { client, eventStreams }: RouteParts
       const turn = { userId: userOf(request.params), turnId };
       if (prompt === undefined) await client.getTurn(turn);
       else await client.submitTurn({ ...turn, prompt });
-      const after = { beginningOf: turnId };
-      const end = await eventStreams.serve(request, reply, { ...turn, after, withMachine: true, projection });
-      if (end === 'gone') await cancelOnDisconnect(client, request, turn);
-      return reply;
+      return streamTurn(parts, request, reply, { ...turn, projection, withMachine: true });
     },
   );
 }

@@ -44,7 +44,6 @@ const ELSEWHERE = { dynamic: true, providerExecuted: true } as const;
 
 export class AiSdkStream implements Projection {
   readonly opening: string;
-  readonly resync = toText({ type: 'error', errorText: 'This turn cannot be followed.' }) + DONE;
   readonly broken = '';
   readonly #turnId: string;
   #now: OpenStep | undefined;

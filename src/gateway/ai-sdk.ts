@@ -12,9 +12,10 @@ import { listOpenTurns } from '../store/turns.js';
 import { readTranscript, type TranscriptEntry } from '../store/transcript.js';
 import { toUiMessages, uiMessage } from './ai-sdk-messages.js';
 import { AiSdkStream } from './ai-sdk-stream.js';
-import { cancelHeaders, cancelOnDisconnect } from './cancel-on-disconnect.js';
+import { cancelHeaders } from './cancel-on-disconnect.js';
 import type { Gateway, RouteParts } from './parts.js';
 import { describe, problems, takeBody, toPosition, userOf } from './routes.js';
+import { streamTurn } from './turn-stream.js';
 import { pageQuery, userParams } from './views.js';
 
 const TAGS = ['ai-sdk'] as const;
@@ -43,7 +44,8 @@ const messagesPage = z
   .object({ items: z.array(uiMessage).describe('Oldest first'), next: z.string().nullable() })
   .meta({ id: 'UiMessages' });
 
-export function addAiSdkRoutes(app: Gateway, { client, store, eventStreams }: RouteParts): void {
+export function addAiSdkRoutes(app: Gateway, parts: RouteParts): void {
+  const { client, store } = parts;
   app.post(
     '/v1/users/:user/ai-sdk/chat',
     {
@@ -94,14 +96,10 @@ export function addAiSdkRoutes(app: Gateway, { client, store, eventStreams }: Ro
     },
   );
 
-  async function follow(request: FastifyRequest, reply: FastifyReply, turn: TurnRef): Promise<FastifyReply> {
+  function follow(request: FastifyRequest, reply: FastifyReply, turn: TurnRef): Promise<FastifyReply> {
     void reply.headers(PROTOCOL);
-    const end = await eventStreams.serve(request, reply, {
-      ...{ ...turn, after: { beginningOf: turn.turnId }, withMachine: true },
-      projection: new AiSdkStream(turn.turnId),
-    });
-    if (end === 'gone') await cancelOnDisconnect(client, request, turn);
-    return reply;
+    const projection = new AiSdkStream(turn.turnId);
+    return streamTurn(parts, request, reply, { ...turn, projection, withMachine: true });
   }
 
   /** The one that runs, or else that comes next. */

@@ -1,4 +1,4 @@
-/** Messages that come over a chat protocol without an id of their own: admitted as turns, and held or followed to their end. */
+/** Messages that come over a chat protocol without an id of their own: admitted as turns, and held to their end. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { TurnRef, TurnView } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
@@ -6,7 +6,6 @@ import { FEED_PAGE_EVENTS } from '../contracts/limits.js';
 import { readEvents } from '../store/events.js';
 import type { Queryable } from '../store/sql.js';
 import { cancelOnDisconnect } from './cancel-on-disconnect.js';
-import type { Projection } from './event-streams.js';
 import type { RouteParts } from './parts.js';
 import { turnIdOf } from './request-turns.js';
 import { createTurnText, type CommandsShown, type TurnText } from './turn-text.js';
@@ -16,14 +15,10 @@ export interface ChatTurns {
   submit(request: FastifyRequest, said: { readonly userId: string; readonly prompt: string }): Promise<TurnView>;
   /** Waits for the turn's end, whatever that is; undefined: the client left. @throws InnkeeperError RESULT_TIMEOUT */
   result(request: FastifyRequest, reply: FastifyReply, turn: TurnRef): Promise<TurnView | undefined>;
-  /** Answers by a stream of the whole turn. @throws InnkeeperError STREAMS_EXCEEDED */
-  stream(request: FastifyRequest, reply: FastifyReply, turn: TurnRef, projection: Projection): Promise<void>;
 }
 
-export function createChatTurns(
-  parts: Pick<RouteParts, 'client' | 'store' | 'closing' | 'eventStreams' | 'holds'>,
-): ChatTurns {
-  const { client, store, closing, eventStreams, holds } = parts;
+export function createChatTurns(parts: Pick<RouteParts, 'client' | 'store' | 'closing' | 'holds'>): ChatTurns {
+  const { client, store, closing, holds } = parts;
   return {
     async submit(request, { userId, prompt }) {
       const { 'idempotency-key': key, 'x-stainless-retry-count': retries } = request.headers;
@@ -56,16 +51,6 @@ export function createChatTurns(
       } finally {
         reply.raw.off('close', leave);
       }
-    },
-
-    async stream(request, reply, { userId, turnId }, projection) {
-      const reason = await eventStreams.serve(request, reply, {
-        userId,
-        turnId,
-        after: { beginningOf: turnId },
-        projection,
-      });
-      if (reason === 'gone') await cancelOnDisconnect(client, request, { userId, turnId });
     },
   };
 }

@@ -25,8 +25,8 @@ export interface Projection {
   readonly opening?: string;
   /** Whole server-sent events; empty: it says nothing of this item. A promise where it has to ask the record. */
   textOf(item: FeedItem): string | Promise<string>;
-  /** Instead of anything else where the position that was asked for is none of this user's log. */
-  readonly resync: string;
+  /** For readers who say where they begin: instead of anything else where that lies ahead of this user's log. */
+  readonly resync?: string;
   /**
    * For readers who would take any end of the stream for the turn's: last words where the gateway ends before that. Empty: the
    * connection is broken off instead.
@@ -55,8 +55,8 @@ export interface EventStreams {
    * @throws InnkeeperError STREAMS_EXCEEDED, while an error is still an answer
    */
   serve(request: FastifyRequest, reply: FastifyReply, follow: FollowFor): Promise<StreamEnd>;
-  /** The same for a stream about which there is nothing more to say. */
-  serveEnd(reply: FastifyReply, text: string): void;
+  /** The same for a stream that has nothing more to tell. */
+  serveEnd(reply: FastifyReply): void;
 }
 
 export interface EventStreamsParts {
@@ -108,7 +108,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
         else raw.end(closing.aborted ? (projection.broken ?? '') : '');
         return closing.aborted ? 'closing' : 'gone';
       }
-      if (InnkeeperError.is(error) && error.code === 'INVALID_INPUT') {
+      if (projection.resync !== undefined && InnkeeperError.is(error) && error.code === 'INVALID_INPUT') {
         raw.end(projection.resync);
         return 'resync';
       }
@@ -142,7 +142,7 @@ export function createEventStreams({ client, closing, metrics, bounds }: EventSt
       }
       return reason;
     },
-    serveEnd: (reply, text) => void begin(reply, CLOSING).end(text),
+    serveEnd: (reply) => void begin(reply, CLOSING).end(),
   };
 }
 

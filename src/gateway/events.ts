@@ -40,7 +40,7 @@ export function addEventRoutes(app: Gateway, { store, eventStreams }: RouteParts
       if (turnId === undefined) await getUser(store, userId);
       const end = turnId === undefined ? undefined : await lastEventOfTurn(store, { userId, turnId });
       if (end?.isOver === true && typeof after === 'object' && 'seq' in after && after.seq >= end.seq)
-        eventStreams.serveEnd(reply, '');
+        eventStreams.serveEnd(reply);
       else
         await eventStreams.serve(request, reply, {
           userId,

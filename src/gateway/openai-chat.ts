@@ -22,6 +22,7 @@ import {
   type OpenAiError,
 } from './openai-shape.js';
 import type { Gateway, RouteParts } from './parts.js';
+import { streamTurn } from './turn-stream.js';
 import { createTurnText, type CommandsShown } from './turn-text.js';
 
 const body = z
@@ -91,8 +92,7 @@ export function addChatCompletionRoutes(app: Gateway, parts: RouteParts): void {
           read: () => client.getTurn(turn),
           tellsUsage: options?.include_usage === true,
         });
-        await turns.stream(request, reply, turn, projection);
-        return reply;
+        return streamTurn(parts, request, reply, { userId, turnId: turn.turnId, projection });
       }
       const ended = await turns.result(request, reply, turn);
       if (ended === undefined) return reply;
@@ -161,7 +161,6 @@ function toChunks({ turn, shown, tellsUsage, read }: ChunksOf): Projection {
         (command === undefined ? '' : chunk({}, { innkeeper: { command } }))
       );
     },
-    resync: errorOf(BROKEN),
     broken: errorOf(BROKEN),
   };
 }

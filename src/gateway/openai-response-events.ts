@@ -100,9 +100,6 @@ export function toResponseEvents({ turn, shown, startingAfter = -1, read }: Resp
           return sayMore(item);
       }
     },
-    get resync() {
-      return broken();
-    },
     get broken() {
       return broken();
     },

@@ -1,11 +1,11 @@
 /** OpenAI's Responses API: a response is a turn, and its id says whose, so that none is stored. */
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { TurnRef } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { createChatTurns, readTurnText } from './chat-turns.js';
 import { parseResponseId } from './openai-ids.js';
-import { toResponseEvents } from './openai-response-events.js';
+import { toResponseEvents, type ResponseEventsOf } from './openai-response-events.js';
 import { responseView, toResponse, type ResponseTurn } from './openai-response-view.js';
 import {
   assertModel,
@@ -22,6 +22,7 @@ import {
   userInHeader,
 } from './openai-shape.js';
 import type { Gateway, RouteParts } from './parts.js';
+import { streamTurn } from './turn-stream.js';
 
 const body = z
   .looseObject({
@@ -77,13 +78,7 @@ export function addResponseRoutes(app: Gateway, parts: RouteParts): void {
       const turn = { ...(await turns.submit(request, { userId, prompt })), userId, previousId };
       const shown = request.headers['x-innkeeper-commands'];
       if (stream === true) {
-        await turns.stream(
-          request,
-          reply,
-          turn,
-          toResponseEvents({ turn, shown, startingAfter: undefined, read: () => client.getTurn(turn) }),
-        );
-        return reply;
+        return follow(request, reply, { turn, shown, startingAfter: undefined });
       }
       if (background === true) return reply.send(toResponse(turn));
       const ended = await turns.result(request, reply, turn);
@@ -107,13 +102,7 @@ export function addResponseRoutes(app: Gateway, parts: RouteParts): void {
       const shown = request.headers['x-innkeeper-commands'];
       const { stream, starting_after: startingAfter } = request.query;
       if (stream !== true) return reply.send(toResponse(turn, await readTurnText(store, turn, shown)));
-      await turns.stream(
-        request,
-        reply,
-        turn,
-        toResponseEvents({ turn, shown, startingAfter, read: () => client.getTurn(turn) }),
-      );
-      return reply;
+      return follow(request, reply, { turn, shown, startingAfter });
     },
   );
 
@@ -132,6 +121,12 @@ export function addResponseRoutes(app: Gateway, parts: RouteParts): void {
       return toResponse(ended, await readTurnText(store, turn, request.headers['x-innkeeper-commands']));
     },
   );
+
+  function follow(request: FastifyRequest, reply: FastifyReply, of: Omit<ResponseEventsOf, 'read'>) {
+    const { userId, turnId } = of.turn;
+    const projection = toResponseEvents({ ...of, read: () => client.getTurn({ userId, turnId }) });
+    return streamTurn(parts, request, reply, { userId, turnId, projection });
+  }
 
   /** Of another user it is as unknown as of nobody. @throws InnkeeperError TURN_UNKNOWN */
   async function turnNamedBy(

@@ -6,7 +6,7 @@ import type { TurnView } from '../client.js';
 import { ERROR_TABLE, InnkeeperError } from '../contracts/errors.js';
 import { CONVERSATION_BODY_BYTES_MAX } from '../contracts/limits.js';
 import { cancelHeaders } from './cancel-on-disconnect.js';
-import { toInnkeeperError } from './problem.js';
+import { beginRefusal } from './problem.js';
 import { describe } from './routes.js';
 import { COMMANDS_SHOWN } from './turn-text.js';
 
@@ -156,11 +156,8 @@ export const BROKEN = toOpenAiError(
 );
 
 async function answerOpenAiError(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const known = toInnkeeperError(error);
+  const known = beginRefusal(error, request, reply);
   const { httpStatus: status, kind } = ERROR_TABLE[known.code];
-  if (status >= 500) request.log.warn({ code: known.code, err: known.cause ?? known }, 'request failed');
-  if (status === 401) void reply.header('www-authenticate', 'Bearer');
-  if (known.retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1_000)));
   // OpenAI's clients repeat 409 and 5xx unless they are told; what would say the same again is not worth their time.
   const isWorthIt = kind === 'transient' || status === 429;
   if (!reply.hasHeader('x-should-retry')) void reply.header('x-should-retry', String(isWorthIt));
@@ -168,8 +165,5 @@ async function answerOpenAiError(error: unknown, request: FastifyRequest, reply:
     ? error.validation[0]?.instancePath.split('/')[1]
     : undefined;
   const body = toOpenAiError(known);
-  await reply
-    .status(status)
-    .type(JSON_TYPE)
-    .send(JSON.stringify({ error: { ...body, param: body.param ?? param ?? null } }));
+  await reply.type(JSON_TYPE).send(JSON.stringify({ error: { ...body, param: body.param ?? param ?? null } }));
 }

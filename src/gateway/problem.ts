@@ -45,12 +45,20 @@ export function toInnkeeperError(error: unknown): InnkeeperError {
 }
 
 export async function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const known = beginRefusal(error, request, reply);
+  await reply.type(PROBLEM_TYPE).send(toBody(known, request.id));
+}
+
+/** Logs what failed, and sets the status and the headers of an answer whose body is still to come, in whichever shape. */
+export function beginRefusal(error: unknown, request: FastifyRequest, reply: FastifyReply): InnkeeperError {
   const known = toInnkeeperError(error);
-  const { httpStatus: status } = ERROR_TABLE[known.code];
-  if (status >= 500) request.log.warn({ code: known.code, err: known.cause ?? known }, 'request failed');
+  const { code, cause, retryAfterMs } = known;
+  const { httpStatus: status } = ERROR_TABLE[code];
+  if (status >= 500) request.log.warn({ code, err: cause ?? known }, 'request failed');
   if (status === 401) void reply.header('www-authenticate', 'Bearer');
-  if (known.retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1_000)));
-  await reply.status(status).type(PROBLEM_TYPE).send(toBody(known, request.id));
+  if (retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(retryAfterMs / 1_000)));
+  void reply.status(status);
+  return known;
 }
 
 /** What Node refuses before there is a request: bytes that are no HTTP, headers beyond their bound, a request that does not end. */

@@ -197,7 +197,7 @@ describe('an end that somebody asks for', () => {
 
 describe('the documentation', () => {
   it('shows what works', { timeout: TURN_MS }, async () => {
-    const { stdout } = await runSnippets('AG-UI', { ...at, user: 'ag-docs' });
+    const { stdout } = await runSnippets('AG-UI', 'ts', { ...at, user: 'ag-docs' });
     expect(stdout).toContain('ready\n[exit code 0]');
     expect((await stage.database.turns('ag-docs')).map(({ state }) => state)).toEqual(['completed']);
   });

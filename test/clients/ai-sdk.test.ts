@@ -260,7 +260,7 @@ describe('an end that somebody asks for', () => {
 
 describe('the documentation', () => {
   it('shows what works', { timeout: TURN_MS }, async () => {
-    const { stdout } = await runSnippets('AI SDK', { ...at, user: 'ai-docs' });
+    const { stdout } = await runSnippets('AI SDK', 'ts', { ...at, user: 'ai-docs' });
     expect(stdout).toContain('ready\n[exit code 0]');
     expect(stdout).toMatch(/\nuser, assistant\n/);
     expect((await stage.database.turns('ai-docs')).map(({ state }) => state)).toEqual(['completed', 'cancelled']);

@@ -12,7 +12,7 @@ import { createPool } from '../../src/store/pool.js';
 import { TURN_MS, untilWritten } from '../e2e/support/actions.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
 import { waitFor } from '../support/wait-for.js';
-import { runSnippet } from './support/run-snippet.js';
+import { runSnippets } from './support/run-snippets.js';
 import { snippetsOf } from './support/snippets.js';
 
 const MODEL = 'innkeeper';
@@ -395,22 +395,16 @@ describe('a response', () => {
 });
 
 describe('docs/clients.md', () => {
-  const settings = (userId: string) => ({
-    ...{ userId, env: { INNKEEPER_URL: url, INNKEEPER_KEY: key }, timeoutMs: TURN_MS - 10_000 },
-  });
-
   it.each([
     [CHAT, 'ts', ['made of 42\n[exit code 0]']],
     [CHAT, 'sh', ['"object":"chat.completion"', 'Linux']],
     [RESPONSES, 'ts', ['```console\n$ cat note.txt\n```', '```\nhello\n[exit code 0]']],
     [RESPONSES, 'sh', ['"object":"response"', 'Linux']],
   ] as const)('%s in %s does as it says', { timeout: TURN_MS }, async (heading, language, said) => {
-    const [snippet = '', ...more] = snippetsOf(heading, language);
-    expect(more).toEqual([]);
-    const { code, stdout, stderr } = await runSnippet(language, snippet, settings(`oai-docs-${language}`));
-    expect(code, stdout + stderr).toBe(0);
+    const user = `oai-docs-${language}`;
+    const { stdout } = await runSnippets(heading, language, { url, key, user });
     for (const text of said) expect(stdout).toContain(text);
-    const turns = await recorded(`oai-docs-${language}`);
+    const turns = await recorded(user);
     expect(turns.length).toBeGreaterThan(0);
     expect(new Set(turns.map(({ state }) => state))).toEqual(new Set(['completed']));
   });
