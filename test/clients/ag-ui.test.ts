@@ -4,8 +4,6 @@
  */
 import type { Message } from '@ag-ui/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createApiKey } from '../../src/store/api-keys.js';
-import { createPool } from '../../src/store/pool.js';
 import { endOf, TURN_MS } from '../e2e/support/actions.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
 import { play, type At } from './support/scenarios.js';
@@ -54,9 +52,7 @@ let seen: AllSeen;
 
 beforeAll(async () => {
   stage = await openStage();
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
-  const { key } = await createApiKey(store, { name: 'ag-ui', scope: 'service' });
-  await store.end();
+  const key = await stage.createKey();
   at = { url: (await stage.stack.startGateway()).url, key, user: 'ag' };
   seen = (await play('ag-ui', NAMES, at)) as unknown as AllSeen;
 }, 2 * TURN_MS);

@@ -4,8 +4,6 @@
  */
 import { DefaultChatTransport, type UIMessage } from 'ai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createApiKey } from '../../src/store/api-keys.js';
-import { createPool } from '../../src/store/pool.js';
 import { endOf, TURN_MS } from '../e2e/support/actions.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
 import { waitFor } from '../support/wait-for.js';
@@ -48,9 +46,7 @@ let seen: AllSeen;
 
 beforeAll(async () => {
   stage = await openStage();
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
-  const { key } = await createApiKey(store, { name: 'ai-sdk', scope: 'service' });
-  await store.end();
+  const key = await stage.createKey();
   at = { url: (await stage.stack.startGateway()).url, key, user: 'ai' };
   seen = (await play('ai-sdk', NAMES, at)) as unknown as AllSeen;
 }, 2 * TURN_MS);

@@ -13,8 +13,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { toolDefinitions } from '../../src/contracts/tools.js';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
 import { createUserTokens } from '../../src/gateway/user-tokens.js';
-import { createApiKey } from '../../src/store/api-keys.js';
-import { createPool } from '../../src/store/pool.js';
 import { endOf, say, TURN_MS, untilWritten } from '../e2e/support/actions.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
 import { openGateway } from '../gateway/support/gateway.js';
@@ -40,9 +38,7 @@ beforeAll(async () => {
   model = await startRecordingModel();
   stage = await openStage({ env: { MODEL_BASE_URL: model.url } });
   [gateway, replica] = await Promise.all([stage.stack.startGateway(), stage.stack.startGateway()]);
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
-  ({ key } = await createApiKey(store, { name: 'mcp', scope: 'service' }));
-  await store.end();
+  key = await stage.createKey();
 });
 afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.close()));

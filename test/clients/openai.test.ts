@@ -7,8 +7,6 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { createApiKey } from '../../src/store/api-keys.js';
-import { createPool } from '../../src/store/pool.js';
 import { TURN_MS, untilWritten } from '../e2e/support/actions.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
 import { waitFor } from '../support/wait-for.js';
@@ -25,9 +23,7 @@ let key = '';
 beforeAll(async () => {
   stage = await openStage();
   ({ url } = await stage.stack.startGateway());
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
-  ({ key } = await createApiKey(store, { name: 'openai', scope: 'service' }));
-  await store.end();
+  key = await stage.createKey();
 });
 afterAll(async () => {
   expect(await leakedMachines(stage)).toEqual([]);

@@ -8,8 +8,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ERROR_TABLE } from '../../src/contracts/errors.js';
 import { TERMINAL_CLOSE_BASE } from '../../src/contracts/terminal.js';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
-import { createApiKey } from '../../src/store/api-keys.js';
-import { createPool } from '../../src/store/pool.js';
 import { endOf, say, TURN_MS, untilPhase } from '../e2e/support/actions.js';
 import { openLanes } from '../e2e/support/lane-handle.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
@@ -32,10 +30,8 @@ let otherKey = '';
 beforeAll(async () => {
   stage = await openStage({ env: { IDLE_MS: String(IDLE_MS) } });
   gateway = await stage.stack.startGateway();
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
-  ({ key } = await createApiKey(store, { name: 'one', scope: 'service' }));
-  ({ key: otherKey } = await createApiKey(store, { name: 'other', scope: 'service' }));
-  await store.end();
+  key = await stage.createKey();
+  otherKey = await stage.createKey();
 });
 afterAll(async () => {
   expect(await leakedMachines(stage)).toEqual([]);

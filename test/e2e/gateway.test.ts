@@ -5,7 +5,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRssBytes } from '../../bench/processes.js';
-import { createApiKey } from '../../src/store/api-keys.js';
 import { createPool, type Store } from '../../src/store/pool.js';
 import { follow, readStream, type Follower, type Sent } from '../support/event-stream.js';
 import { waitFor } from '../support/wait-for.js';
@@ -22,7 +21,7 @@ let key = '';
 beforeAll(async () => {
   stage = await openStage();
   store = createPool({ url: stage.databaseUrl, poolMax: 2, applicationName: 'test' });
-  ({ key } = await createApiKey(store, { name: 'test', scope: 'service' }));
+  key = await stage.createKey();
 });
 afterAll(async () => {
   expect(await leakedMachines(stage)).toEqual([]);

@@ -6,8 +6,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROJECT_ROOT } from '../../src/dev/paths.js';
-import { createApiKey } from '../../src/store/api-keys.js';
-import { createPool } from '../../src/store/pool.js';
 import { TURN_MS } from '../e2e/support/actions.js';
 import { leakedMachines, openStage, type Stage } from '../e2e/support/stage.js';
 import { pythonOf } from '../support/python.js';
@@ -27,9 +25,7 @@ let env: Record<string, string>;
 beforeAll(async () => {
   stage = await openStage();
   const { url } = await stage.stack.startGateway();
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test' });
-  const { key } = await createApiKey(store, { name: 'examples', scope: 'service' });
-  await store.end();
+  const key = await stage.createKey();
   env = {
     ...{ INNKEEPER_URL: url, INNKEEPER_KEY: key, DATABASE_URL: stage.databaseUrl },
     ...{ TEMPORAL_ADDRESS: stage.temporalAddress, TEMPORAL_TASK_QUEUE: stage.stack.taskQueue },

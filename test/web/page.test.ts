@@ -186,14 +186,17 @@ describe('a gateway that dies', () => {
     expect(await page.getByLabel('Message', { exact: true }).inputValue()).toBe('$ echo later');
     await test.picture(page, 'page-broken');
     await letGo('greta');
+    // Told all at once when the page comes back, and shown unfolded as what is seen to run.
+    await say(test.stage.stack.client, { userId: 'greta', turnId: 'meanwhile', prompt: '$ echo meanwhile' });
     await test.startGateway();
     await untilText(outputs(page), /first\nsecond/);
+    await untilText(outputs(page), /meanwhile/);
     await page.getByText('The connection is lost').waitFor({ state: 'hidden' });
     await page.getByLabel('Message', { exact: true }).press('Enter');
     await untilText(outputs(page), /later/);
     expect(await page.getByLabel('Message', { exact: true }).inputValue()).toBe('');
     const turns = await test.stage.sql("select from turns where user_id = 'greta'");
-    expect(turns).toHaveLength(2);
+    expect(turns).toHaveLength(3);
     expect(count((await outputs(page).allInnerTexts()).join('\n'), 'first')).toBe(1);
     expect(withoutRefusals(trouble)).toEqual([]);
     await page.close();

@@ -7,6 +7,7 @@ import {
   type LedgerEntry,
   type ProviderRecord,
 } from '../../../src/story/record/provider-record.js';
+import { createApiKey, type KeyScope } from '../../../src/store/api-keys.js';
 import { createTestDatabase, testTemporal } from '../../support/servers.js';
 import { startStack, type Stack, type StackOptions } from '../../support/stack.js';
 
@@ -24,6 +25,8 @@ export interface Stage {
   readonly temporalUiUrl: string;
   readonly databaseUrl: string;
   sql<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<R[]>;
+  /** A new key for a gateway. */
+  createKey(scope?: KeyScope): Promise<string>;
   machineId(userId: string): Promise<string>;
   home(userId: string): Promise<string>;
   /** Lines of a file in the user's home. */
@@ -68,6 +71,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     temporalUiUrl: shared.uiUrl,
     databaseUrl,
     sql,
+    createKey: async (scope = 'service') => (await createApiKey(pool, { name: `test ${scope}`, scope })).key,
     machineId,
     home,
     lines: async (userId, file) => readLines(await home(userId), file),

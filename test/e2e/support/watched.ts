@@ -1,7 +1,5 @@
 /** A stack with a gateway in front of it, all of it watched: its metrics served, its spans sent. */
 import { pickFreePorts } from '../../../src/dev/ports.js';
-import { createApiKey } from '../../../src/store/api-keys.js';
-import { createPool } from '../../../src/store/pool.js';
 import { scrape, type Figures } from '../../support/figures.js';
 import { openStage, type Stage, type StageOptions } from './stage.js';
 
@@ -17,8 +15,7 @@ export async function openWatchedStage({ env, ...options }: StageOptions = {}): 
   const [workerPort, temporalPort, gatewayPort] = (await pickFreePorts(3)).map(String) as [string, string, string];
   const watched = { WORKER_METRICS_PORT: workerPort, TEMPORAL_METRICS_ADDRESS: `127.0.0.1:${temporalPort}` };
   const stage = await openStage({ ...options, env: { ...env, ...watched } });
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'test-keys' });
-  const { key } = await createApiKey(store, { name: 'watched', scope: 'operator' }).finally(() => store.end());
+  const key = await stage.createKey('operator');
   const gateway = await stage.stack.startGateway({ ...env, GATEWAY_METRICS_PORT: gatewayPort });
   const at = (port: string): Promise<Figures> => scrape(`http://127.0.0.1:${port}/metrics`);
   return {

@@ -2,8 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { createApiKey, type KeyScope } from '../../../src/store/api-keys.js';
-import { createPool } from '../../../src/store/pool.js';
+import type { KeyScope } from '../../../src/store/api-keys.js';
 import { openStage, type Stage } from '../../e2e/support/stage.js';
 import { openBrowser, type TestBrowser } from '../../support/browser.js';
 import type { RunningGateway } from '../../support/stack.js';
@@ -37,10 +36,7 @@ export async function openPageStage(): Promise<PageStage> {
   const stage = await openStage();
   const env = { TEMPORAL_UI_URL: stage.temporalUiUrl, PRICE_VCPU_HOUR: '1', PRICE_GIB_MONTH: '0.1' };
   let gateway: RunningGateway = await stage.stack.startGateway(env);
-  const store = createPool({ url: stage.databaseUrl, poolMax: 1, applicationName: 'innkeeper-test' });
-  const keyOf = async (scope: KeyScope): Promise<string> => (await createApiKey(store, { name: scope, scope })).key;
-  const keys = { operator: await keyOf('operator'), service: await keyOf('service') };
-  await store.end();
+  const keys = { operator: await stage.createKey('operator'), service: await stage.createKey() };
   const browser = await openBrowser({ viewport: { width: 1280, height: 720 } });
 
   async function open(fragment: string, at = gateway.url): Promise<OpenedPage> {
