@@ -2,6 +2,8 @@
 import { isJournalledRunning } from '../../src/story/record/guest-record.js';
 import type { RunJournal } from './journal.js';
 import type { HttpFollower } from './load/http-follower.js';
+import type { HeardCall } from './load/mcp-caller.js';
+import type { ProjectionFollowers } from './load/projection-followers.js';
 import type { Plan } from './plan/plan.js';
 import type { Rig } from './rig.js';
 import { surely } from './surely.js';
@@ -24,6 +26,10 @@ export interface RunContext {
   readonly fleet: Fleet;
   /** Over HTTP, one of each user who stays. */
   readonly followers: readonly HttpFollower[];
+  /** By the protocols of other people's clients. */
+  readonly projections: ProjectionFollowers;
+  /** Results of calls by MCP. */
+  readonly calls: HeardCall[];
   /** Turns that have ended so far. */
   readonly progressed: { turnsEnded: number };
   /** The user's live machine, by Postgres and the emulator's own word. */
@@ -38,6 +44,7 @@ export function createContext(of: {
   journal: RunJournal;
   fleet: Fleet;
   followers: readonly HttpFollower[];
+  projections: ProjectionFollowers;
   progressed: { turnsEnded: number };
 }): RunContext {
   const { rig } = of;
@@ -54,6 +61,7 @@ export function createContext(of: {
   }
   return {
     ...of,
+    calls: [],
     machine,
     async isRunning(userId, commandId) {
       const [call] = await rig.sql<{ id: string; machineId: string }>(

@@ -9,6 +9,7 @@ import { collectEvidence } from './checks/evidence.js';
 import { checkForgeries } from './checks/forgeries.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from './checks/machines.js';
 import { checkCrossUser, checkPlaintext, checkSwappedIds } from './checks/privacy.js';
+import { checkProjections } from './checks/projections.js';
 import { checkReplay } from './checks/replay.js';
 import { checkTurns } from './checks/turns.js';
 import { startFleet } from './fleet.js';
@@ -17,6 +18,7 @@ import { openJournal } from './journal.js';
 import { followEvents } from './load/event-reader.js';
 import { followOverHttp } from './load/http-follower.js';
 import { liveThrough } from './load/person.js';
+import { startProjectionFollowers } from './load/projection-followers.js';
 import type { Plan } from './plan/plan.js';
 import { createRandom } from './plan/random.js';
 import { untilQuiet } from './quiet.js';
@@ -52,8 +54,9 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
     const fleet = await startFleet({ plan, rig, journal, turnsEnded: () => progressed.turnsEnded });
     const staying = plan.people.filter(({ isDestroyed }) => !isDestroyed);
     const followers = staying.map(({ userId }) => followOverHttp(rig, rig.gateways, userId));
-    const context = createContext({ plan, rig, journal, fleet, followers, progressed });
     const random = createRandom(`${plan.seed}/readers`);
+    const projections = startProjectionFollowers(rig, random.branch('projections'));
+    const context = createContext({ plan, rig, journal, fleet, followers, projections, progressed });
     const readers = [
       ...plan.people.map(({ userId }) => followEvents(rig, userId, random.branch(userId))),
       ...followers,
@@ -68,7 +71,7 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
     await fleet.disarm();
     await untilQuiet(context);
     stopEnding();
-    await Promise.all(readers.map((reader) => reader.finish()));
+    await Promise.all([...readers, projections].map((reader) => reader.finish()));
     const evidence = await collectEvidence({ plan, rig, journal, readers });
     // Those that found nothing to strike are not to strike what the checks themselves do.
     await rig.stack.emulator.call('DELETE', '/_emulator/faults');
@@ -89,6 +92,7 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
       checkNoLeak(evidence),
       checkRevisions(evidence),
       checkOneAtATime(evidence),
+      checkProjections(evidence, projections, context.calls),
       ...reading,
       await checkForgeries(rig),
       ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),

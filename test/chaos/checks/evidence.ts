@@ -24,6 +24,11 @@ export interface TurnRow {
   readonly messages: number;
   /** Model calls and tool calls that were begun more often than once. */
   readonly repeats: number;
+  /** Model calls among them. */
+  readonly modelRepeats: number;
+  readonly answer: string | null;
+  /** What the agent said in its steps, by the transcript. */
+  readonly said: string;
 }
 
 export interface CallRow {
@@ -31,6 +36,7 @@ export interface CallRow {
   readonly turnId: string;
   readonly cmdId: string;
   readonly step: number;
+  readonly index: number;
   readonly argumentsJson: string;
   readonly outcome: string | null;
   readonly reason: string | null;
@@ -138,12 +144,15 @@ const TURNS = `
     (select count(*)::int from turn_events e where e.turn_key = t.turn_key and e.body->>'type' = 'turn.ended') as ends,
     (select count(*)::int from turn_events e where e.turn_key = t.turn_key and e.body->>'type' = 'turn.resumed') as resumes,
     (select count(*)::int from transcript x where x.turn_key = t.turn_key and x.kind = 'user') as messages,
-    (select count(*)::int from steps s where s.turn_key = t.turn_key and s.try > 1)
-      + (select count(*)::int from tool_calls c where c.turn_key = t.turn_key and c.try > 1) as repeats
-  from turns t order by t.user_id, t.position`;
+    m.repeats + (select count(*)::int from tool_calls c where c.turn_key = t.turn_key and c.try > 1) as repeats,
+    m.repeats as "modelRepeats", t.answer,
+    (select coalesce(string_agg(x.text, E'\\n\\n' order by x.seq), '') from transcript x
+     where x.turn_key = t.turn_key and x.kind = 'assistant' and x.text ~ '\\S') as said
+  from turns t, lateral (select count(*)::int as repeats from steps s where s.turn_key = t.turn_key and s.try > 1) m
+  order by t.user_id, t.position`;
 
 const CALLS = `
-  select t.user_id as "userId", t.turn_id as "turnId", c.cmd_id as "cmdId", c.step, c.arguments_json as "argumentsJson", c.outcome,
+  select t.user_id as "userId", t.turn_id as "turnId", c.cmd_id as "cmdId", c.step, c.index, c.arguments_json as "argumentsJson", c.outcome,
     c.reason, c.exit_code as "exitCode", c.output_hash as "outputHash", ${ms('c.submitted_at')} as "submittedAtMs",
     ${ms('c.settled_at')} as "settledAtMs"
   from tool_calls c join turns t using (turn_key) order by t.user_id, t.position, c.step, c.index`;

@@ -1,11 +1,12 @@
 /** One user of the load: their turns one after the other, each with the faults that the plan has for it. */
-import { canaryOf, companionsOf } from '../plan/expectation.js';
+import { callsBeside, canaryOf, companionsOf } from '../plan/expectation.js';
 import { FAULTS } from '../plan/kinds.js';
 import type { PlannedFault, PlannedTurn, PlannedUser } from '../plan/plan.js';
 import type { RunContext } from '../run-context.js';
 import { strikeCommand } from '../strike/command-faults.js';
 import { armWire, isWireFault } from '../strike/wire-faults.js';
 import { surely, within } from '../surely.js';
+import { callByMcp } from './mcp-caller.js';
 import { isUnknown, submit, toSubmission, untilOver, type Submission } from './submit.js';
 
 const ASLEEP_MS_MAX = 20_000;
@@ -15,8 +16,8 @@ const DESTROYED_MS_MAX = 180_000;
 export async function liveThrough(context: RunContext, user: PlannedUser): Promise<void> {
   const canary = canaryOf(context.plan, user.userId);
   try {
-    for (const turn of user.turns) {
-      await takeTurn(context, toSubmission(user.userId, turn, canary), canary);
+    for (const [number, turn] of user.turns.entries()) {
+      await takeTurn(context, toSubmission(user.userId, turn, canary), { user, number, canary });
       context.progressed.turnsEnded += 1;
     }
     if (user.isDestroyed) await destroy(context, user.userId);
@@ -26,15 +27,24 @@ export async function liveThrough(context: RunContext, user: PlannedUser): Promi
   }
 }
 
-async function takeTurn(context: RunContext, submission: Submission, canary: string): Promise<void> {
+async function takeTurn(
+  context: RunContext,
+  submission: Submission,
+  { user, number, canary }: { user: PlannedUser; number: number; canary: string },
+): Promise<void> {
   const { userId, turn } = submission;
   await armWire(context, userId, turn.faults.filter(isWireFault));
   if (turn.sleepsBefore) await fallAsleep(context, userId);
   await submitStruck(context, submission, canary);
+  const all = expected(submission, canary);
+  if (!user.isDestroyed)
+    for (const one of all) context.projections.follow({ userId, turnId: one.turn.turnId, prompt: one.prompt });
   const struck = turn.faults.filter(({ kind }) => FAULTS[kind].moment === 'command');
   await Promise.all([
     ...struck.map((fault) => strikeCommand(context, userId, turn, fault)),
-    ...expected(submission, canary).map((one) => untilOver(context, one)),
+    ...all.map((one) => untilOver(context, one)),
+    // Behind the turn, whose faults are not for them.
+    ...callsBeside(user, number).map((call) => callByMcp(context, userId, call)),
   ]);
   for (const fault of turn.faults.filter(({ kind }) => FAULTS[kind].moment === 'prompt'))
     notePrompt(context, submission, fault);

@@ -6,6 +6,8 @@ import type { Plan, PlannedCommand, PlannedTurn, PlannedUser } from './plan.js';
 export const EFFECTS_FILE = 'effects.txt';
 /** Turns that are submitted at the same time as one that is struck by `submit-concurrent`. */
 const COMPANIONS = 3;
+/** Turns of a user for each call by MCP. */
+const TURNS_PER_CALL = 4;
 
 /** A text of one user, which nobody else may ever see. */
 export function canaryOf(plan: { readonly seed: string }, userId: string): string {
@@ -20,9 +22,11 @@ function markOf(turn: PlannedTurn, canary: string): string {
 export function promptOf(turn: PlannedTurn, canary: string): string {
   const mark = markOf(turn, canary);
   const faults = turn.faults.flatMap(({ kind }) => MODEL_DIRECTIVES[kind] ?? []);
-  return [`Turn ${turn.turnId} of ${mark}.`, ...faults, ...turn.commands.map((one) => `$ ${scriptOf(one, mark)}`)].join(
-    '\n',
-  );
+  return [
+    `Turn ${turn.turnId} of ${mark}.`,
+    ...faults,
+    ...turn.commands.map((one) => `$ ${commandLineOf(one, mark)}`),
+  ].join('\n');
 }
 
 /** How the emulator's model is told to fail, in the prompt itself. */
@@ -33,7 +37,8 @@ const MODEL_DIRECTIVES: Readonly<Record<string, string>> = {
   'model-429': '!model 429 2 100',
 };
 
-function scriptOf({ id, outputLines, holdMs, exitCode }: PlannedCommand, mark: string): string {
+/** The command's text, which prints the mark. */
+export function commandLineOf({ id, outputLines, holdMs, exitCode }: PlannedCommand, mark: string): string {
   const hold = holdMs === 0 ? '' : ` sleep ${holdMs / 1_000};`;
   return `echo "${id} $EPOCHREALTIME.$BASHPID" >> ~/${EFFECTS_FILE}; seq -f '${id} ${mark} %g' ${outputLines};${hold} exit ${exitCode}`;
 }
@@ -77,11 +82,22 @@ export function companionsOf({ turnId }: PlannedTurn): PlannedTurn[] {
   });
 }
 
-/** Every turn that a user is going to submit, companions included. */
+/** Calls that another agent makes by MCP while this turn is open: every so often one, at the machine of a user who stays. */
+export function callsBeside({ isDestroyed, turns }: PlannedUser, number: number): PlannedTurn[] {
+  const beside = turns[number];
+  if (isDestroyed || beside === undefined || number % TURNS_PER_CALL !== TURNS_PER_CALL - 1) return [];
+  const turnId = `${beside.turnId}-m`;
+  const command = { id: `${turnId}-c0`, exitCode: number % 2, outputLines: 3, holdMs: 0 };
+  return [{ turnId, commands: [command], sleepsBefore: false, via: 'mcp', faults: [] }];
+}
+
+/** Every turn that a user is going to submit, companions and calls included. */
 export function turnsOf(user: PlannedUser): PlannedTurn[] {
-  return user.turns.flatMap((turn) =>
-    turn.faults.some(({ kind }) => kind === 'submit-concurrent') ? [turn, ...companionsOf(turn)] : [turn],
-  );
+  return user.turns.flatMap((turn, number) => [
+    turn,
+    ...(turn.faults.some(({ kind }) => kind === 'submit-concurrent') ? companionsOf(turn) : []),
+    ...callsBeside(user, number),
+  ]);
 }
 
 export function expectAll(plan: Plan): Map<string, ExpectedTurn> {

@@ -37,8 +37,8 @@ export interface PlannedTurn {
   readonly commands: readonly PlannedCommand[];
   /** The machine is put to sleep before it. */
   readonly sleepsBefore: boolean;
-  /** By the client library, over HTTP, or by a signal that carries the prompt. */
-  readonly via: 'client' | 'http' | 'signal';
+  /** By the client library, over HTTP, by a signal that carries the prompt, or by MCP as a call that asks no model. */
+  readonly via: 'client' | 'http' | 'signal' | 'mcp';
   readonly faults: readonly PlannedFault[];
 }
 

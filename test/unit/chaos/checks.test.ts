@@ -4,6 +4,7 @@ import { isKept } from '../../chaos/checks/check.js';
 import { checkOneAtATime, checkRunsOnce, checkUnknown } from '../../chaos/checks/commands.js';
 import type { CallRow, Evidence, Home } from '../../chaos/checks/evidence.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from '../../chaos/checks/machines.js';
+import { checkProjections } from '../../chaos/checks/projections.js';
 import { checkTurns } from '../../chaos/checks/turns.js';
 import type { Strike } from '../../chaos/journal.js';
 import { expectAll } from '../../chaos/plan/expectation.js';
@@ -17,10 +18,18 @@ const commandId = expected.get(turnId)?.commands[0]?.id ?? '';
 
 const turn = {
   ...{ userId: 'user-0', turnId, state: 'completed', errorCode: null, position: 1 },
-  ...{ startedAtMs: 100, endedAtMs: 900, ends: 1, resumes: 0, messages: 1, repeats: 0 },
+  ...{ startedAtMs: 100, endedAtMs: 900, ends: 1, resumes: 0, messages: 1, repeats: 0, modelRepeats: 0 },
+  ...{ answer: 'Done.', said: 'I look.\n\nDone.' },
 };
 const call: CallRow = {
-  ...{ userId: 'user-0', turnId, cmdId: '1-0-0', step: 0, argumentsJson: `echo \\"${commandId} $EPOCHREALTIME` },
+  ...{
+    userId: 'user-0',
+    turnId,
+    cmdId: '1-0-0',
+    step: 0,
+    index: 0,
+    argumentsJson: `echo \\"${commandId} $EPOCHREALTIME`,
+  },
   ...{ outcome: 'exited', reason: null, exitCode: 0, outputHash: 'h', submittedAtMs: 200, settledAtMs: 800 },
 };
 const command = {
@@ -123,6 +132,35 @@ describe('the checks', () => {
     expect(checkRevisions(evidence({ ledger: [desired(2), sleep('"1"')] })).violations).toEqual([]);
     expect(checkRevisions(evidence({ ledger: [desired(5), sleep('"1"')] })).violations).toHaveLength(1);
     expect(checkRevisions(evidence({ ledger: [desired(5), desired(4)] })).violations).toHaveLength(1);
+  });
+
+  it('see a client that was told another end, another outcome or another text', () => {
+    const heard = {
+      ...{ userId: 'user-0', turnId, protocol: 'responses', keepsVoid: false, state: 'completed', text: turn.said },
+      ...{ pieces: turn.said, ends: new Map([['0/0', 'exited 0']]) },
+    };
+    const heardCall = { userId: 'user-0', turnId, state: 'completed', outcome: 'exited', exitCode: 0 };
+    const found = (
+      more: Partial<typeof heard>,
+      row: Partial<typeof turn> = {},
+      byMcp: Partial<typeof heardCall> = {},
+    ) =>
+      checkProjections(evidence({ turns: [{ ...turn, ...row }] }), { heard: [{ ...heard, ...more }], faults: [] }, [
+        { ...heardCall, ...byMcp },
+      ]).violations.length;
+    expect(found({})).toBe(0);
+    expect(found({ state: 'cancelled' })).toBe(1);
+    expect(found({ ends: new Map() })).toBe(1);
+    expect(found({ ends: new Map([['0/0', 'exited 7']]) })).toBe(1);
+    expect(found({ text: 'Done.', pieces: 'Done.' })).toBe(1);
+    expect(found({ pieces: 'Done.Done.' })).toBe(1);
+    expect(found({ pieces: 'Done.Done.' }, { modelRepeats: 1 })).toBe(0);
+    const { pieces: _pieces, ...whole } = heard;
+    const anew = { ...whole, protocol: 'chat completions', keepsVoid: true, text: 'I lo … I look.\n\nDone.' };
+    const asked = evidence({ turns: [{ ...turn, modelRepeats: 1 }] });
+    expect(checkProjections(asked, { heard: [anew], faults: [] }, []).violations).toEqual([]);
+    expect(found({}, {}, { exitCode: 1 })).toBe(1);
+    expect(checkProjections(evidence(), { heard: [], faults: ['a refusal'] }, []).violations).toEqual(['a refusal']);
   });
 
   it('measure how long a user in mid turn waits, and leave out what was struck twice', () => {
