@@ -8,6 +8,7 @@ import type { InnkeeperClient, SubmittedTurn } from '../client.js';
 import { InnkeeperError } from '../contracts/errors.js';
 import { LANE_PHASES, type LanePhase } from '../contracts/lane-state.js';
 import { countOpen, type Counts } from '../store/counts.js';
+import { LEASE_KINDS } from '../store/leases.js';
 import type { Queryable } from '../store/sql.js';
 
 /**
@@ -91,7 +92,7 @@ export function createGatewayMetrics({ store }: { readonly store: Queryable }): 
   }
 }
 
-/** What Postgres counts. Where it is away the last three lines are missing, and `innkeeper_store_up` says so. */
+/** What Postgres counts. Where it is away these lines are missing, and `innkeeper_store_up` says so. */
 function addCounts(registers: Registry[], store: Queryable): void {
   const look = shared(() => countOpen(store).catch(() => undefined));
   const gauge = <L extends string>(
@@ -123,6 +124,13 @@ function addCounts(registers: Registry[], store: Queryable): void {
     (turns, counts) => {
       if (counts === undefined) return;
       for (const state of ['queued', 'running'] as const) turns.set({ state }, counts.turns.get(state) ?? 0);
+    },
+  );
+  gauge(
+    { name: 'innkeeper_machine_leases', help: 'Live leases of machines by kind, of all users', labelNames: ['kind'] },
+    (leases, counts) => {
+      if (counts === undefined) return;
+      for (const kind of LEASE_KINDS) leases.set({ kind }, counts.leases.get(kind) ?? 0);
     },
   );
 }

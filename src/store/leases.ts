@@ -12,7 +12,8 @@ import { noteHandedBack, noteTaken, type HandBack } from './terminal-notes.js';
 import { destroyedUser, lockUser, unknownUser } from './users.js';
 
 /** `terminal`: a person's keyboard, one at a time. `files`: a transfer, short, and any number. */
-export type LeaseKind = 'terminal' | 'files';
+export const LEASE_KINDS = ['terminal', 'files'] as const;
+export type LeaseKind = (typeof LEASE_KINDS)[number];
 
 export interface LeaseRef {
   readonly userId: string;

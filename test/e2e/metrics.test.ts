@@ -61,6 +61,7 @@ describe('a turn with a command', () => {
     expect(gateway.of('innkeeper_machines', { phase: 'ready' })).toBe(1);
     expect(gateway.of('innkeeper_machines', { phase: 'failed' })).toBe(0);
     expect(gateway.of('innkeeper_open_turns', { state: 'running' })).toBe(0);
+    expect(gateway.of('innkeeper_machine_leases', { kind: 'terminal' })).toBe(0);
 
     expect((await stage.temporal()).text).toMatch(/^temporal_\w+\{.*\} \d/m);
   });

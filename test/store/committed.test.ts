@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { beginCall } from '../../src/store/calls.js';
 import { countOpen } from '../../src/store/counts.js';
+import { takeLease } from '../../src/store/leases.js';
 import { createPool, withTransaction, type CommittedTurns, type Store } from '../../src/store/pool.js';
 import { settleCall } from '../../src/store/settle.js';
 import { noteTurnEnd } from '../../src/store/turns.js';
@@ -97,17 +98,21 @@ it('what is rolled back is not told', async () => {
   expect(take()).toEqual({ started: 0, settled: [], ended: [] });
 });
 
-it('counts live machines by phase and open turns by state', async () => {
+it('counts live machines by phase, open turns by state and live leases by kind', async () => {
   const before = await countOpen(test.store);
   const lane = openLane(test.store, 'counted');
   await makeReadyOf(lane);
   await lane.run('t1');
   await lane.admit('t2');
+  const lease = { userId: 'counted', kind: 'files', holder: 'key test' } as const;
+  await takeLease(test.store, { ...lease, leaseMs: 60_000 });
+  await takeLease(test.store, { ...lease, leaseMs: 0 }); // Dead, and nobody has met it.
   const after = await countOpen(test.store);
-  const grown = (of: 'machines' | 'turns', key: string): number =>
+  const grown = (of: 'machines' | 'turns' | 'leases', key: string): number =>
     ((after[of] as ReadonlyMap<string, number>).get(key) ?? 0) -
     ((before[of] as ReadonlyMap<string, number>).get(key) ?? 0);
   expect([grown('machines', 'ready'), grown('turns', 'running'), grown('turns', 'queued')]).toEqual([1, 1, 1]);
+  expect(grown('leases', 'files')).toBe(1);
 });
 
 /** The lane's user comes with a first turn, which is over. */
