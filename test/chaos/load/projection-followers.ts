@@ -19,6 +19,8 @@ const BREAKS_MAX = 4;
 const PAUSE_MS_MAX = 400;
 /** From a turn's end to its last follower, every repeat included. */
 const CATCH_UP_MS_MAX = 60_000;
+/** From a broken connection until a client says so. */
+const LEAVE_MS_MAX = 10_000;
 
 export interface HeardTurn extends Heard, Pick<FollowedTurn, 'userId' | 'turnId'> {
   readonly protocol: string;
@@ -39,7 +41,8 @@ export interface ProjectionFollowers {
 export function startProjectionFollowers(rig: Rig, random: Random): ProjectionFollowers {
   const heard: HeardTurn[] = [];
   const faults: string[] = [];
-  const open = new Map<string, Promise<void>>();
+  /** Turns that are being followed, and by which protocol. */
+  const open = new Map<string, string>();
   const over = new AbortController();
   let connections = 0;
 
@@ -83,18 +86,20 @@ export function startProjectionFollowers(rig: Rig, random: Random): ProjectionFo
       const chance = random.branch(turnId);
       const protocol = chance.pick(PROTOCOLS);
       const { name, keepsVoid } = protocol;
-      const following = hear(protocol, turn, chance)
+      open.set(turnId, name);
+      void hear(protocol, turn, chance)
         .then((end) => {
           if (end !== undefined) heard.push({ userId, turnId, protocol: name, keepsVoid, ...end });
         })
         .catch((error: unknown) => void faults.push(`${turnId} by ${name}: ${String(error)}`))
         .finally(() => open.delete(turnId));
-      open.set(turnId, following);
     },
     async finish() {
-      await within(CATCH_UP_MS_MAX, () => Promise.resolve(open.size === 0));
+      const isHeard = (): Promise<boolean> => Promise.resolve(open.size === 0);
+      if (await within(CATCH_UP_MS_MAX, isHeard)) return;
       over.abort();
-      await Promise.all(open.values());
+      await within(LEAVE_MS_MAX, isHeard);
+      for (const [turnId, name] of open) faults.push(`${turnId} by ${name}: its client does not end`);
     },
   };
 }

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PlannedFault } from '../plan/plan.js';
 import type { RunContext } from '../run-context.js';
+import { surely } from '../surely.js';
 
 const POLL_MS = 50;
 
@@ -41,7 +42,8 @@ async function carryOut(
     case 'followers-cut':
       return followers.filter((follower) => follower.cut()).length > 0 ? undefined : false;
     case 'worker-frozen': {
-      const worker = fleet.anyWorker();
+      // Both may be dead at this instant.
+      const worker = await surely(async () => fleet.anyWorker());
       worker.signal('SIGSTOP');
       await delay(aim.delayMs ?? 0);
       worker.signal('SIGCONT');

@@ -1,6 +1,6 @@
 /** AG-UI's agent, whose own checks of the order of events are made: the same run again is followed from its beginning. */
 import { HttpAgent } from '@ag-ui/client';
-import { ENDED, fetchOn, placeOf, Refused, type Protocol } from './protocol.js';
+import { ENDED, fetchEnding, placeOf, Refused, type Protocol } from './protocol.js';
 
 /** What events of ours say beside the protocol's own fields. */
 interface Extended {
@@ -8,6 +8,9 @@ interface Extended {
     readonly innkeeper?: { readonly void?: boolean; readonly outcome?: string; readonly exitCode?: number | null };
   };
 }
+
+/** The failure is not written to the console, too. */
+const SAID: object = { stopPropagation: true };
 
 export const agUi: Protocol = {
   name: 'AG-UI',
@@ -19,7 +22,8 @@ export const agUi: Protocol = {
       const agent = new HttpAgent({
         ...{ url: `${url}/v1/users/${userId}/ag-ui`, threadId: 'main', initialMessages: [] },
         headers: { authorization: `Bearer ${key}` },
-        fetch: fetchOn(connection),
+        // Where a connection breaks, this client (1.0) leaves a rejection behind that nobody handles.
+        fetch: fetchEnding(connection),
       });
       const texts = new Map<string, string>();
       const ends = new Map<string, string>();
@@ -40,8 +44,12 @@ export const agUi: Protocol = {
             },
             onRunFinishedEvent: ({ event }) =>
               void (state = event.outcome?.type === 'success' ? 'completed' : 'cancelled'),
-            onRunErrorEvent: () => void (state = 'failed'),
-            onRunFailed: ({ error }) => void (failure = error),
+            // The client's own word for a connection that was broken off, too.
+            onRunErrorEvent: () => void (connection.signal.aborted || (state = 'failed')),
+            onRunFailed: ({ error }) => {
+              failure = error;
+              return SAID;
+            },
           },
         )
         .catch((error: unknown) => (failure ??= error as Error));

@@ -1,6 +1,6 @@
 /** The AI SDK's transport and its reader of messages: a stream that is resumed begins with the answer's beginning. */
 import { DefaultChatTransport, readUIMessageStream, type UIMessage } from 'ai';
-import { ENDED, fetchOn, placeOf, type Heard, type Protocol } from './protocol.js';
+import { ENDED, fetchEnding, placeOf, type Heard, type Protocol } from './protocol.js';
 
 type Answer = UIMessage<{ readonly state?: string }>;
 
@@ -13,7 +13,8 @@ export const aiSdk: Protocol = {
       const { url, key, onPiece } = connection;
       const api = `${url}/v1/users/${userId}/ai-sdk/chat`;
       const transport = new DefaultChatTransport<Answer>({
-        ...{ api, headers: { authorization: `Bearer ${key}` }, fetch: fetchOn(connection) },
+        ...{ api, headers: { authorization: `Bearer ${key}` } },
+        fetch: fetchEnding(connection),
         prepareReconnectToStreamRequest: () => ({ api: `${api}/main/stream?turn=${turnId}` }),
       });
       const stream = await transport.reconnectToStream({ chatId: 'main' });

@@ -71,3 +71,27 @@ export function fetchOn({ signal }: Connection): typeof fetch {
     return answer;
   };
 }
+
+/**
+ * The same for clients that do not stand a break on Node: to them it is an end. What they have is as unfinished as before.
+ * Our own signal is heard here too, since an abort may pass by a body whose `Response` nobody holds any more (Node 20).
+ */
+export function fetchEnding(connection: Connection): typeof fetch {
+  const fetching = fetchOn(connection);
+  const { signal } = connection;
+  const broken = new Promise<undefined>((resolve) => {
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+  return async (input, init) => {
+    const { status, headers, body } = await fetching(input, init);
+    if (body === null) return new Response(null, { status, headers });
+    const reader = body.getReader();
+    const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+      const { value } = (await Promise.race([reader.read().catch(() => undefined), broken])) ?? {};
+      if (value !== undefined) return controller.enqueue(value);
+      controller.close();
+      await reader.cancel().catch(() => undefined);
+    };
+    return new Response(new ReadableStream({ pull, cancel: () => reader.cancel() }), { status, headers });
+  };
+}
