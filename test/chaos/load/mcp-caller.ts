@@ -13,6 +13,8 @@ const BREAK_CHANCE = 0.4;
 const BREAK_AFTER_MAX = 4;
 const BREAKS_MAX = 2;
 const PAUSE_MS = 200;
+/** The client does not notice that a gateway died; it is told every 15 s that its call lives. */
+const QUIET_MS_MAX = 20_000;
 /** What a call may wait behind is struck again and again. */
 const CALL_MS_MAX = 600_000;
 /** Refusals that a repeat may mend; the others are the suite's complaint. */
@@ -46,16 +48,19 @@ export async function callByMcp(context: RunContext, userId: string, turn: Plann
           requestInit: { headers: { authorization: `Bearer ${rig.gateways.key}` } },
         }),
       );
-      const result = await client.callTool(
+      let breakOff: (error: Error) => void = () => undefined;
+      const broken = new Promise<never>((_resolve, reject) => (breakOff = reject));
+      const calling = client.callTool(
         { name: 'bash', arguments: { command }, _meta: { 'innkeeper/turnId': turnId } },
         {
-          timeout: CALL_MS_MAX,
+          ...{ timeout: QUIET_MS_MAX, resetTimeoutOnProgress: true },
           onprogress: () => {
             left -= 1;
-            if (left <= 0) void client.close();
+            if (left <= 0) breakOff(new Error('broken off on purpose'));
           },
         },
       );
+      const result = await Promise.race([calling, broken]);
       const heard = toHeard(userId, result);
       if (heard !== undefined) {
         journal.acknowledge({ userId, turnId });
