@@ -18,7 +18,7 @@ const QUIET_MS_MAX = 20_000;
 /** What a call may wait behind is struck again and again. */
 const CALL_MS_MAX = 600_000;
 /** Refusals that a repeat may mend; the others are the suite's complaint. */
-const PASSING = /^(STORE_UNAVAILABLE|LANE_UNREACHABLE|RESULT_TIMEOUT|STREAMS_EXCEEDED|INTERNAL):/;
+const PASSING = /^(STORE_UNAVAILABLE|LANE_UNREACHABLE|RESULT_TIMEOUT|STREAMS_EXCEEDED):/;
 
 /** What a call's result said. */
 export interface HeardCall {
