@@ -37,6 +37,7 @@ create table machine_leases (
   constraint machine_leases_user_id_generation_fkey FOREIGN KEY (user_id, generation) REFERENCES machines(user_id, generation)
 );
 CREATE INDEX machine_leases_by_user ON public.machine_leases USING btree (user_id, generation);
+CREATE INDEX machine_leases_open ON public.machine_leases USING btree (kind) WHERE (ended_at IS NULL);
 CREATE UNIQUE INDEX machine_leases_one_terminal ON public.machine_leases USING btree (user_id) WHERE ((kind = 'terminal'::text) AND (ended_at IS NULL));
 grant select on machine_leases to innkeeper_client;
 
