@@ -17,6 +17,8 @@ const BECAUSE_OF_A_MESSAGE: ReadonlySet<string> = new Set([
   ...['openNextTurn', 'admitPrompt', 'recordCancel', 'provisionMachine', 'bootstrapMachine', 'wakeMachine'],
 ]);
 
+const ID = 'id:';
+
 const { trace } = proxySinks<LaneTraceSinks>();
 
 export const interceptors: WorkflowInterceptorsFactory = () => {
@@ -50,9 +52,11 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     inbound: [
       {
         execute(input, next) {
-          for (const [name, header] of Object.entries(input.headers)) {
-            if (name.startsWith(PREFIX)) keep(name.slice(PREFIX.length), header);
-          }
+          const handedOn = Object.entries(input.headers).flatMap(([name, header]) =>
+            name.startsWith(PREFIX) ? [[name.slice(PREFIX.length), header] as const] : [],
+          );
+          for (const [name, header] of handedOn.toSorted(([one], [other]) => compareAges(one, other)))
+            keep(name, header);
           return next(input);
         },
         handleSignal(input, next) {
@@ -105,9 +109,16 @@ function nameOf(message: unknown): string | undefined {
   return keyIn(admitted) ?? (typeof turnId === 'string' ? idOf(turnId) : undefined);
 }
 
+/** Headers come in no order. Keys of turns grow; a turn whose key is not known yet is newer than those. */
+function compareAges(one: string, other: string): number {
+  const [isId, isOtherId] = [one, other].map((name) => name.startsWith(ID));
+  if (isId !== isOtherId) return isId === true ? 1 : -1;
+  return one.length - other.length || (one < other ? -1 : 1);
+}
+
 /** No key of a turn looks like it: those are digits. */
 function idOf(turnId: string): string {
-  return `id:${turnId.slice(0, ID_BYTES_MAX)}`;
+  return ID + turnId.slice(0, ID_BYTES_MAX);
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {

@@ -17,7 +17,10 @@ const PAUSE_MS = 100;
 const REPEAT_MS = 6_000;
 /** A prompt that is not stored by then is lost. */
 const STORED_MS_MAX = 180_000;
-/** A turn of a user none of whose turns has got anywhere for so long is lost. How long all of it takes is a matter of how often it is struck. */
+/**
+ * A turn of a user none of whose turns has got anywhere for so long, and whom nothing has struck meanwhile, is lost. How long all of it
+ * takes is a matter of how often it is struck: five workers that die in one step after the other are minutes.
+ */
 const STANDSTILL_MS_MAX = 180_000;
 
 /** A part was away: the sender says it again. */
@@ -78,10 +81,11 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
 export async function untilOver(context: RunContext, submission: Submission): Promise<TurnView | undefined> {
   const { client } = context.rig.stack;
   const { userId, turn } = submission;
-  let last = { seq: '', atMs: Date.now() };
+  let last = { news: '', atMs: Date.now() };
   while (Date.now() - last.atMs < STANDSTILL_MS_MAX) {
-    const seq = await lastEventOfTurns(context, userId);
-    if (seq !== last.seq) last = { seq, atMs: Date.now() };
+    const strikes = context.journal.strikes.filter((strike) => strike.userId === userId).length;
+    const news = `${await lastEventOfTurns(context, userId)} ${strikes}`;
+    if (news !== last.news) last = { news, atMs: Date.now() };
     try {
       return await client.turnResult({ userId, turnId: turn.turnId, timeoutMs: REPEAT_MS });
     } catch (error) {

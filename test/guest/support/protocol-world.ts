@@ -121,15 +121,19 @@ export class ProtocolWorld {
         line?.forward(line.bytes);
         return;
       }
-      case 'crash runner':
+      case 'crash runner': {
+        const unsettled = this.#unsettled();
         await killRunners(this.#host.machine, 'run');
         // Those that it had begun: what was not begun may still be, by another runner.
-        return this.#meetDeath((of) => this.#has(of, 'started'));
+        return meetDeath(unsettled.filter((of) => this.#has(of, 'started')));
+      }
       case 'crash shell':
         return killRunners(this.#host.machine, 'serve');
-      case 'crash guest':
+      case 'crash guest': {
+        const unsettled = this.#unsettled();
         await this.#host.crash();
-        return this.#meetDeath((of) => of.submittedBootId !== undefined);
+        return meetDeath(unsettled.filter((of) => of.submittedBootId !== undefined));
+      }
       case 'reattach':
         return void (await this.#attach());
     }
@@ -251,10 +255,9 @@ export class ProtocolWorld {
     if (fault === 'double') forward(bytes);
   }
 
-  #meetDeath(concerns: (known: Known) => boolean): void {
-    for (const known of this.#known) {
-      if (concerns(known) && !this.#has(known, 'result') && !this.#has(known, 'void')) known.hasMetDeath = true;
-    }
+  /** To be asked before a death: whoever waits for a command says that its runner died within milliseconds of it. */
+  #unsettled(): Known[] {
+    return this.#known.filter((known) => !this.#has(known, 'result') && !this.#has(known, 'void'));
   }
 
   /** Waits for one of a command's records, but no longer than anybody asks for them. */
@@ -274,6 +277,10 @@ export class ProtocolWorld {
     const file = join(this.#host.machine.home, path);
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
+}
+
+function meetDeath(met: readonly Known[]): void {
+  for (const known of met) known.hasMetDeath = true;
 }
 
 function isPassing(error: unknown): boolean {
