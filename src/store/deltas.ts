@@ -38,11 +38,16 @@ export interface DeltaNotice extends PartKey {
 const NOTICE = `jsonb_build_object('userId', t.user_id, 'turnId', t.turn_id, 'turnKey', t.turn_key::text, 'step', $2::integer,
   'index', $3::integer, 'try', $4::integer, 'deltas', $5::jsonb)`;
 
-/** `owner`: the part's row and then its turn's, locked against whoever completes them, while this try is the newest. */
+/**
+ * The turn's row and then the part's (`owner`) are locked against whoever completes them, in the order in which they lock them: an
+ * append may come late, from an attempt whose connection broke. `owner` finds the part while this try is the newest.
+ */
 const append = (name: string, owner: string): ReturnType<typeof statement> =>
   statement(
     name,
-    `with owner as (${owner} for share), told as (
+    `with running as (
+       select 1 from turns where turn_key = $1::bigint and state = 'running' for share
+     ), owner as (${owner} and exists (select from running) for share), told as (
        select t.user_id, ${NOTICE} as notice from turns t where t.turn_key = $1::bigint and exists (select from owner)
      ), written as (
        insert into turn_deltas (turn_key, step, index, try, n, user_id, body)
@@ -55,13 +60,11 @@ const append = (name: string, owner: string): ReturnType<typeof statement> =>
   );
 const appendToAnswer = append(
   'append_answer_deltas',
-  `select 1 from steps s join turns t using (turn_key)
-   where s.turn_key = $1::bigint and s.step = $2 and s.try = $4 and s.answered_at is null and t.state = 'running'`,
+  `select 1 from steps where turn_key = $1::bigint and step = $2 and try = $4 and answered_at is null`,
 );
 const appendToOutput = append(
   'append_output_deltas',
-  `select 1 from tool_calls c join turns t using (turn_key)
-   where c.turn_key = $1::bigint and c.step = $2 and c.index = $3 and c.try = $4 and c.outcome is null and t.state = 'running'`,
+  `select 1 from tool_calls where turn_key = $1::bigint and step = $2 and index = $3 and try = $4 and outcome is null`,
 );
 
 /**

@@ -3,7 +3,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { beginCall } from '../../src/store/calls.js';
 import { ANSWER_PART, appendDeltas, DELTAS_CHANNEL, readEventHead, type PlacedDelta } from '../../src/store/deltas.js';
+import { requireLaneTurn } from '../../src/store/lane.js';
+import { withTransaction } from '../../src/store/pool.js';
 import { settleCall } from '../../src/store/settle.js';
+import { statement } from '../../src/store/sql.js';
 import { beginStep } from '../../src/store/steps.js';
 import { waitFor } from '../support/wait-for.js';
 import { bash, makeReady, openLane, openStore, type TestLane, type TestStore } from './support/lanes.js';
@@ -47,6 +50,26 @@ async function acting(
 }
 
 describe('live text of an answer', () => {
+  it('that comes late waits for whoever completes the answer, and is refused then', async () => {
+    const { lane, turnKey } = await thinking('late');
+    const late = { turnKey, step: 0, index: ANSWER_PART, try: 1, deltas: [said(1, 'late')] };
+    const appended = await withTransaction(test.store, async (tx) => {
+      await requireLaneTurn(tx, { ...lane, turnKey });
+      const appending = appendDeltas(test.store, late);
+      const blocked = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%pg_notify%' and datname = current_database()`;
+      await waitFor(
+        'the append to wait',
+        async () => (await test.store.query(statement('test_blocked', blocked), [])).rowCount > 0,
+      );
+      await tx.query(statement('test_answer', `update steps set answered_at = now() where turn_key = $1::bigint`), [
+        turnKey,
+      ]);
+      return [appending];
+    });
+    expect(await appended[0]).toBe(false);
+    expect(await stored('late')).toEqual([]);
+  });
+
   it('is kept in order, and once however often it is sent', async () => {
     const { turnKey } = await thinking('say');
     const part = { turnKey, step: 0, index: ANSWER_PART, try: 1 };
