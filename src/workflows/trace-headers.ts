@@ -111,9 +111,8 @@ function nameOf(message: unknown): string | undefined {
 
 /** Headers come in no order. Keys of turns grow; a turn whose key is not known yet is newer than those. */
 function compareAges(one: string, other: string): number {
-  const [isId, isOtherId] = [one, other].map((name) => name.startsWith(ID));
-  if (isId !== isOtherId) return isId === true ? 1 : -1;
-  return one.length - other.length || (one < other ? -1 : 1);
+  const rank = (name: string): number => Number(name.startsWith(ID));
+  return rank(one) - rank(other) || one.length - other.length || (one < other ? -1 : 1);
 }
 
 /** No key of a turn looks like it: those are digits. */

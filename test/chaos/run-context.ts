@@ -29,7 +29,7 @@ export interface RunContext {
   /** By the protocols of other people's clients. */
   readonly projections: ProjectionFollowers;
   /** Results of calls by MCP. */
-  readonly calls: HeardCall[];
+  readonly heardCalls: HeardCall[];
   /** Turns that have ended so far. */
   readonly progressed: { turnsEnded: number };
   /** The user's live machine, by Postgres and the emulator's own word. */
@@ -61,7 +61,7 @@ export function createContext(of: {
   }
   return {
     ...of,
-    calls: [],
+    heardCalls: [],
     machine,
     async isRunning(userId, commandId) {
       const [call] = await rig.sql<{ id: string; machineId: string }>(

@@ -92,7 +92,7 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
       checkNoLeak(evidence),
       checkRevisions(evidence),
       checkOneAtATime(evidence),
-      checkProjections(evidence, projections, context.calls),
+      checkProjections(evidence, projections, context.heardCalls),
       ...reading,
       await checkForgeries(rig),
       ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),

@@ -64,7 +64,7 @@ describe('live text of an answer', () => {
       await tx.query(statement('test_answer', `update steps set answered_at = now() where turn_key = $1::bigint`), [
         turnKey,
       ]);
-      return [appending];
+      return [appending]; // In a list, or it would be waited for before the commit.
     });
     expect(await appended[0]).toBe(false);
     expect(await stored('late')).toEqual([]);

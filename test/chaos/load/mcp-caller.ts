@@ -64,7 +64,7 @@ export async function callByMcp(context: RunContext, userId: string, turn: Plann
       const heard = toHeard(userId, result);
       if (heard !== undefined) {
         journal.acknowledge({ userId, turnId });
-        context.calls.push(heard);
+        context.heardCalls.push(heard);
         return;
       }
       const said = textOf(result);

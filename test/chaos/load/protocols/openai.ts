@@ -65,8 +65,9 @@ export const openAiResponses: Protocol = {
           last = event.sequence_number;
           if (event.type === 'response.output_text.delta') pieces += event.delta;
           if (event.type !== 'response.completed' && event.type !== 'response.failed') continue;
-          const { status = '', output_text: text } = withText(event.response);
-          return { state: status, text, pieces, ends: endsOf((event.response as Annotated).innkeeper?.commands ?? []) };
+          const { response } = event;
+          const ends = endsOf((response as Annotated).innkeeper?.commands ?? []);
+          return { state: response.status ?? '', text: textOf(response), pieces, ends };
         }
         return undefined;
       } catch (error) {
@@ -77,11 +78,10 @@ export const openAiResponses: Protocol = {
   },
 };
 
-/** The client adds this field only to what it read whole. */
-function withText(response: OpenAI.Responses.Response): OpenAI.Responses.Response {
-  const parts = response.output.flatMap((item) => (item.type === 'message' ? item.content : []));
-  const text = parts.map((part) => (part.type === 'output_text' ? part.text : '')).join('');
-  return { ...response, output_text: text };
+/** The client's own `output_text` is only in what it read whole. */
+function textOf({ output }: OpenAI.Responses.Response): string {
+  const parts = output.flatMap((item) => (item.type === 'message' ? item.content : []));
+  return parts.map((part) => (part.type === 'output_text' ? part.text : '')).join('');
 }
 
 /** How a turn ended that did not complete; undefined: the connection broke, or the gateway is shut down. @throws Refused */
