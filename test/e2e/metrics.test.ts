@@ -66,6 +66,19 @@ describe('a turn with a command', () => {
     expect((await stage.temporal()).text).toMatch(/^temporal_\w+\{.*\} \d/m);
   });
 
+  it('leaves a machine whose leases are counted by their kind', async () => {
+    const filesLeases = async () => (await stage.gateway()).of('innkeeper_machine_leases', { kind: 'files' });
+    expect(await filesLeases()).toBe(0);
+    await stage.sql(
+      `insert into machine_leases (lease_id, user_id, generation, kind, holder, expires_at)
+       values ('counted', $1, 1, 'files', 'a test', now() + interval '1 minute')`,
+      [USER],
+    );
+    expect(await filesLeases()).toBe(1);
+    await stage.sql(`update machine_leases set ended_at = clock_timestamp() where lease_id = 'counted'`);
+    expect(await filesLeases()).toBe(0);
+  });
+
   it('that is sent twice, or refused, is counted as that', async () => {
     const turn = { turnId: 'twice', prompt: 'hello' };
     const sent = [turn, turn, { ...turn, prompt: 'other' }, { turnId: 'x', prompt: ' ' }];
