@@ -120,9 +120,12 @@ describe('an AI SDK chat', () => {
     const lane = openLane(gateway.test.store, 'chat-queue');
     const turn = await lane.run('t1');
     await lane.admit('t2');
-    const followed = gateway.ask('/v1/users/chat-queue/ai-sdk/chat/c/stream');
+    // Its headers are here: it follows a turn.
+    const followed = await fetch(`${gateway.base}/v1/users/chat-queue/ai-sdk/chat/c/stream`, {
+      headers: { authorization: `Bearer ${gateway.keys.service}` },
+    });
     await lane.answer(turn, 0, []);
-    expect((await followed).text).toContain('"messageId":"t1/answer"');
+    expect(await followed.text()).toContain('"messageId":"t1/answer"');
   });
 });
 

@@ -3,7 +3,7 @@
  * and nobody wakes a machine by looking. Method: a real browser on a real gateway in front of a whole stack; what became of it is read from
  * the machine's disk and the provider's ledger.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync, utimesSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import axe from 'axe-core';
@@ -146,6 +146,8 @@ describe('without a mouse', () => {
     await page.locator('details.files summary').focus();
     await page.keyboard.press('Enter');
     await untilEntries(page, ['.bash_history', 'away', 'notes/', 'odd\\u{202e}name']);
+    const almostMinuteAgo = Date.now() / 1_000 - 55;
+    utimesSync(join(home, 'notes', 'a.txt'), almostMinuteAgo, almostMinuteAgo);
     await page.getByRole('button', { name: 'Open notes' }).press('Enter');
     await untilEntries(page, ['a.txt', 'deep/']);
     await page.getByRole('button', { name: 'Delete a.txt' }).press('Enter');
@@ -153,6 +155,8 @@ describe('without a mouse', () => {
     const focused = (): Promise<string> => page.evaluate('document.activeElement.innerText');
     expect(await focused()).toBe('Keep');
     await page.keyboard.press('Tab');
+    // Ages go on, and take nobody's focus.
+    await page.locator('.entries li').filter({ hasText: 'a.txt' }).filter({ hasText: '1 min' }).waitFor();
     expect(await focused()).toBe('Delete now');
     await page.keyboard.press('Enter');
     await untilEntries(page, ['deep/']);

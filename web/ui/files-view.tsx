@@ -1,6 +1,6 @@
 /** Files of the machine: a folder at a time, what can be done with each entry, and what is on its way. Closed until somebody wants it. */
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { FolderEntry, Machine } from '../api/answers.js';
 import { now } from '../clock.js';
 import type { Files, OpenFolder } from '../room/files.js';
@@ -194,10 +194,13 @@ interface DoomProps {
 /** Nothing comes back: said before it is done, with the harmless answer in front. */
 function Doom({ entry, onKeep, onDelete }: DoomProps) {
   const what = entry.kind === 'folder' ? 'Delete it with all that is in it?' : 'Delete it for good?';
+  const keep = useRef<HTMLButtonElement>(null);
+  // Once: the list is drawn again at each tick of the clock, and the focus may have gone to the other button.
+  useLayoutEffect(() => keep.current?.focus(), []);
   return (
     <span class="doom" role="group" aria-label={`${what} ${plainText(entry.name)}`}>
       <span>{what}</span>
-      <button type="button" ref={(button) => button?.focus()} onClick={onKeep}>
+      <button type="button" ref={keep} onClick={onKeep}>
         Keep
       </button>
       <button type="button" class="danger" onClick={onDelete}>
