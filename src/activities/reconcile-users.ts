@@ -27,6 +27,11 @@ interface Suspected {
   readonly suspicion: Suspicion;
 }
 
+interface Confirmed extends Suspicion {
+  /** A run of the lane that can never go on. It is ended first, and the message starts the next one. */
+  readonly stuckRunId: string | null;
+}
+
 export function createReconcileUsers(deps: ReconcileDeps): (input: UserPageInput) => Promise<UserPage> {
   const { store, machines, lanes, polls } = deps;
   const { quietMs, idleMs } = deps.reconcile;
@@ -50,7 +55,7 @@ export function createReconcileUsers(deps: ReconcileDeps): (input: UserPageInput
   }
 
   /** Looks again, the provider first: what the ledger says then is newer. undefined: nothing is wrong after all. */
-  async function confirm({ user, suspicion }: Suspected): Promise<Suspicion | undefined> {
+  async function confirm({ user, suspicion }: Suspected): Promise<Confirmed | undefined> {
     const { kind, subject } = suspicion;
     const isOfMachine = kind === 'machine_gone' || kind === 'awake_without_reason';
     const machine = isOfMachine ? await findSurely(deps, subject, cancellationSignal()) : undefined;
@@ -59,16 +64,31 @@ export function createReconcileUsers(deps: ReconcileDeps): (input: UserPageInput
     if (fresh === undefined) return undefined;
     const again = suspect(fresh, sight, { ...settings, listedAt: fresh.now });
     const still = again.find((other) => other.kind === kind && other.subject === subject);
-    return still === undefined ? undefined : afterAsking(fresh.workflowId, still);
+    return still === undefined ? undefined : confirmByLane(fresh.workflowId, { ...still, stuckRunId: null });
   }
 
-  async function afterAsking(workflowId: string, suspicion: Suspicion): Promise<Suspicion | undefined> {
-    if (suspicion.unlessLane === null) return suspicion;
-    if (!(await lanes.isRunning(workflowId))) return { ...suspicion, reason: 'lane_not_running' };
-    if (suspicion.unlessLane === 'running') return undefined;
+  async function confirmByLane(workflowId: string, suspected: Confirmed): Promise<Confirmed | undefined> {
+    const { unlessLane } = suspected;
+    const lane = await lanes.conditionOf(workflowId);
+    if (lane.kind === 'failing') {
+      if (lane.cannotReplay) return { ...suspected, reason: 'lane_cannot_replay', stuckRunId: lane.runId };
+      // A defect of its code: the next run would meet it again, and this one is the evidence.
+      return { ...suspected, action: 'report', reason: 'lane_task_fails' };
+    }
+    if (unlessLane === null) return suspected;
+    if (lane.kind === 'ended') return { ...suspected, reason: 'lane_not_running' };
+    if (unlessLane === 'running') return undefined;
     const state = await lanes.ask(workflowId);
     const isAboutToAct = state?.turn !== null || Date.parse(state.idleDueAt ?? '') > Date.now() - quietMs;
-    return state !== undefined && isAboutToAct ? undefined : { ...suspicion, reason: 'lane_is_idle' };
+    return state !== undefined && isAboutToAct ? undefined : { ...suspected, reason: 'lane_is_idle' };
+  }
+
+  async function act(workflowId: string, { stuckRunId, ...confirmed }: Confirmed, generation: number): Promise<void> {
+    if (stuckRunId !== null) {
+      const reason = `The reconciler found that it cannot replay (${confirmed.kind}); the next run goes on from Postgres`;
+      await lanes.terminate({ workflowId, runId: stuckRunId, reason });
+    }
+    await lanes.tell(workflowId, toMessage(confirmed, generation));
   }
 
   async function handle(input: UserPageInput, suspected: Suspected): Promise<ReportedFinding | undefined> {
@@ -82,7 +102,7 @@ export function createReconcileUsers(deps: ReconcileDeps): (input: UserPageInput
       { kind, subject, workflowId },
       {
         decide: () => ({ action, reason }),
-        act: () => lanes.tell(workflowId, toMessage(confirmed, machine?.generation ?? 0)),
+        act: () => act(workflowId, confirmed, machine?.generation ?? 0),
       },
     );
   }

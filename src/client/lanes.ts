@@ -4,11 +4,15 @@
  */
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
+import proto from '@temporalio/proto';
 import { InnkeeperError } from '../contracts/errors.js';
 import { USER_MACHINE_WORKFLOW } from '../contracts/ids.js';
 import type { Lanes } from '../contracts/lanes.js';
-import { LANE_ANSWER_TIMEOUT_MS, SIGNAL_TIMEOUT_MS } from '../contracts/limits.js';
+import { FAILED_TASK_ATTEMPTS_MAX, LANE_ANSWER_TIMEOUT_MS, SIGNAL_TIMEOUT_MS } from '../contracts/limits.js';
 import { getState } from '../contracts/messages.js';
+
+const { WorkflowTaskFailedCause } = proto.temporal.api.enums.v1;
+const NOT_REPLAYED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR;
 
 /** @param lanes `taskQueue`: where a lane is started that does not run */
 export function createLanes({ client, taskQueue }: { readonly client: Client; readonly taskQueue: string }): Lanes {
@@ -35,13 +39,30 @@ export function createLanes({ client, taskQueue }: { readonly client: Client; re
       }
     },
 
-    async isRunning(workflowId) {
+    async conditionOf(workflowId) {
       try {
-        const { status } = await within(SIGNAL_TIMEOUT_MS, () => client.workflow.getHandle(workflowId).describe());
-        return status.name === 'RUNNING';
+        return await within(SIGNAL_TIMEOUT_MS, async () => {
+          const { status, runId, raw } = await client.workflow.getHandle(workflowId).describe();
+          if (status.name !== 'RUNNING') return { kind: 'ended' };
+          const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
+          if (attempt < FAILED_TASK_ATTEMPTS_MAX) return { kind: 'running' };
+          const failure = await lastFailure(client, { workflowId, runId });
+          return failure === undefined
+            ? { kind: 'running' }
+            : { kind: 'failing', runId, cannotReplay: failure === NOT_REPLAYED };
+        });
       } catch (cause) {
-        if (cause instanceof WorkflowNotFoundError) return false;
+        if (cause instanceof WorkflowNotFoundError) return { kind: 'ended' };
         throw new InnkeeperError('TEMPORAL_UNAVAILABLE', 'Temporal did not say whether a lane runs.', { cause });
+      }
+    },
+
+    async terminate({ workflowId, runId, reason }) {
+      try {
+        await within(SIGNAL_TIMEOUT_MS, () => client.workflow.getHandle(workflowId, runId).terminate(reason));
+      } catch (cause) {
+        if (cause instanceof WorkflowNotFoundError) return;
+        throw new InnkeeperError('LANE_UNREACHABLE', 'Temporal did not end a lane that cannot go on.', { cause });
       }
     },
 
@@ -53,4 +74,24 @@ export function createLanes({ client, taskQueue }: { readonly client: Client; re
       }
     },
   };
+}
+
+/** Why the run's latest task failed, of all since the last that did not; undefined: none has, by its history. Timeouts are no failure. */
+async function lastFailure(
+  { workflowService, options: { namespace } }: Client,
+  execution: { readonly workflowId: string; readonly runId: string },
+): Promise<proto.temporal.api.enums.v1.WorkflowTaskFailedCause | undefined> {
+  let nextPageToken: Uint8Array | undefined;
+  do {
+    const page = await workflowService.getWorkflowExecutionHistoryReverse({
+      ...{ namespace, execution, maximumPageSize: 100 },
+      ...(nextPageToken === undefined ? {} : { nextPageToken }),
+    });
+    for (const event of page.history?.events ?? []) {
+      if (event.workflowTaskCompletedEventAttributes) return undefined;
+      if (event.workflowTaskFailedEventAttributes) return event.workflowTaskFailedEventAttributes.cause ?? undefined;
+    }
+    nextPageToken = page.nextPageToken;
+  } while (nextPageToken.length > 0);
+  return undefined;
 }

@@ -48,6 +48,8 @@ export const FINDING_REASONS = [
   'limit_reached',
   'lane_not_running',
   'lane_is_idle',
+  'lane_cannot_replay',
+  'lane_task_fails',
   'asleep_by_ledger',
   'failed_by_ledger',
   'left_to_autosleep',

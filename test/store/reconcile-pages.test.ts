@@ -250,10 +250,34 @@ describe('a machine that is awake', () => {
     ['that does not answer', true, undefined],
   ])('with a lane %s: told %s', async (what, isTold, state) => {
     const lane = await awake(`lane-${what.length}`);
-    world.running.add(lane.workflowId);
+    world.conditions.set(lane.workflowId, { kind: 'running' });
     if (state !== undefined) world.states.set(lane.workflowId, state);
     expect(of(await reconcile(), lane.machineId)).toHaveLength(isTold ? 1 : 0);
     expect(toldSleep(lane)).toBe(isTold);
+  });
+
+  it('whose lane cannot replay has that run ended before the lane is told; where it cannot be ended, nothing is told', async () => {
+    const lane = await awake('lane-stuck');
+    const { workflowId } = lane;
+    world.conditions.set(workflowId, { kind: 'failing', runId: 'stuck', cannotReplay: true });
+    const stuck = { kind: 'awake_without_reason', action: 'sleepNow', reason: 'lane_cannot_replay' };
+    expect(of(await reconcile({ isDryRun: true }), lane.machineId)).toMatchObject([{ ...stuck, outcome: 'dry_run' }]);
+    expect(world.terminated).toEqual([]);
+    world.failTell = 'LANE_UNREACHABLE';
+    expect(of(await reconcile(), lane.machineId)).toMatchObject([{ ...stuck, outcome: 'failed' }]);
+    world.failTell = undefined;
+    expect([world.terminated, toldSleep(lane)]).toEqual([[], false]);
+    expect(of(await reconcile(), lane.machineId)).toMatchObject([{ ...stuck, outcome: 'done' }]);
+    expect([world.terminated, toldSleep(lane)]).toEqual([[{ workflowId, runId: 'stuck' }], true]);
+  });
+
+  it('whose lane fails for another reason is reported, and its lane left alone', async () => {
+    const lane = await awake('lane-failing');
+    world.conditions.set(lane.workflowId, { kind: 'failing', runId: 'failing', cannotReplay: false });
+    expect(of(await reconcile(), lane.machineId)).toMatchObject([
+      { kind: 'awake_without_reason', action: 'report', reason: 'lane_task_fails', outcome: 'none' },
+    ]);
+    expect([world.terminated, toldSleep(lane)]).toEqual([[], false]);
   });
 
   it('by the list, and asleep when it is asked for, is no finding', async () => {

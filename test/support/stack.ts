@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient, type ClientOptions, type InnkeeperClient } from '../../src/client.js';
 import { openChildList } from '../../src/dev/child-list.js';
-import { PROJECT_ROOT } from '../../src/dev/paths.js';
+import { DIST_DIR } from '../../src/dev/paths.js';
 import { pickFreePort } from '../../src/dev/ports.js';
 import { startProcess, type OnSpawn, type RunningProcess } from '../../src/dev/process.js';
 import { EmulatorAdmin } from './emulator-admin.js';
@@ -29,6 +29,8 @@ export interface StackOptions {
   readonly keepsData?: boolean;
   /** Default: one of its own. */
   readonly taskQueue?: string;
+  /** Build that the workers are of; default: the project's own. */
+  readonly distDir?: string;
   /** Workers to start; default 1. */
   readonly workers?: number;
   /** Options of Node itself for the workers, such as `--cpu-prof`. */
@@ -132,7 +134,7 @@ function openBranch(options: BranchOptions): Branch {
     const worker = await startProcess({
       label: 'worker',
       command: process.execPath,
-      args: [...(options.workerNodeArgs ?? []), join(PROJECT_ROOT, 'dist', 'worker.js')],
+      args: [...(options.workerNodeArgs ?? []), join(options.distDir ?? DIST_DIR, 'worker.js')],
       env: {
         PATH: process.env['PATH'] ?? '',
         TEMPORAL_ADDRESS: options.temporalAddress,
@@ -167,7 +169,7 @@ function openBranch(options: BranchOptions): Branch {
     const gateway = await startProcess({
       label: 'gateway',
       command: process.execPath,
-      args: [join(PROJECT_ROOT, 'dist', 'gateway.js')],
+      args: [join(DIST_DIR, 'gateway.js')],
       env: {
         PATH: process.env['PATH'] ?? '',
         TEMPORAL_ADDRESS: options.temporalAddress,
@@ -227,7 +229,7 @@ async function startEmulatorProcess({
     label: 'emulator',
     command: process.execPath,
     args: [
-      join(PROJECT_ROOT, 'dist', 'cli.js'),
+      join(DIST_DIR, 'cli.js'),
       ...['emulator', '--port', String(port), '--profile', profile, '--data', join(dataDir, 'emulator')],
     ],
     env: { PATH: process.env['PATH'] ?? '' },

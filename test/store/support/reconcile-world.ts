@@ -3,7 +3,7 @@ import { createReconcileActivities } from '../../../src/activities/reconcile.js'
 import type { ReconcileDeps } from '../../../src/activities/reconcile-deps.js';
 import { InnkeeperError, type ErrorCode } from '../../../src/contracts/errors.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
-import type { Lanes } from '../../../src/contracts/lanes.js';
+import type { LaneCondition, Lanes } from '../../../src/contracts/lanes.js';
 import type { ReconcileActivities } from '../../../src/contracts/reconcile.js';
 import { silentLogger } from '../../../src/log.js';
 import { spellingsOf } from '../../../src/machines/dedalus/machine-body.js';
@@ -23,10 +23,12 @@ export class ReconcileWorld {
   readonly finds: string[] = [];
   readonly destroys: (RevisionOptions & { machineId: string })[] = [];
   failDestroy: ErrorCode | undefined;
+  /** Runs, before the lane was told what `told` has next of it. */
+  readonly terminated: { workflowId: string; runId: string }[] = [];
   readonly told: { workflowId: string; signal: string; args: readonly unknown[] }[] = [];
   failTell: ErrorCode | undefined;
-  /** Lanes that run, and what they say of themselves. */
-  readonly running = new Set<string>();
+  /** Lanes that have not ended, and what they say of themselves. */
+  readonly conditions = new Map<string, LaneCondition>();
   readonly states = new Map<string, Partial<LaneState>>();
 
   activities(store: Store, more: Partial<ReconcileDeps['reconcile']> = {}): ReconcileActivities {
@@ -67,7 +69,13 @@ export class ReconcileWorld {
         this.told.push({ workflowId, signal: signal.name, args });
         return Promise.resolve();
       },
-      isRunning: (workflowId) => Promise.resolve(this.running.has(workflowId)),
+      conditionOf: (workflowId) => Promise.resolve(this.conditions.get(workflowId) ?? { kind: 'ended' }),
+      terminate: ({ workflowId, runId }) => {
+        if (this.failTell !== undefined) return Promise.reject(new InnkeeperError(this.failTell, 'scripted'));
+        this.terminated.push({ workflowId, runId });
+        this.conditions.delete(workflowId);
+        return Promise.resolve();
+      },
       ask: (workflowId) => Promise.resolve(this.states.get(workflowId) as LaneState | undefined),
     };
   }
