@@ -12,6 +12,7 @@ import { registerSearchAttributes } from './worker/search-attributes.js';
 import { connectToTemporal, toClient } from './worker/temporal-connection.js';
 import { toRuntimeLogger } from './worker/runtime-logger.js';
 import { laneSinks } from './worker/traces.js';
+import { uninterrupted } from './worker/uninterrupted.js';
 import { startWatch } from './worker/watch.js';
 
 async function main(): Promise<void> {
@@ -45,6 +46,7 @@ async function main(): Promise<void> {
       activities: parts.activities(createLanes({ client, taskQueue })),
       interceptors: { activity: watch.activities },
       sinks: laneSinks(),
+      ...uninterrupted,
       // An idle lane in the cache takes about 150 KB (measured, SDK 1.24); the default goes by memory and ignores containers.
       maxCachedWorkflows: config.worker.maxCachedWorkflows,
       // Replays share one thread: were it given more at once, all would be late for the 10 s that a task may take (docs/adr/0010).

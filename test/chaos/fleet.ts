@@ -22,12 +22,6 @@ const PACES = {
 /** Between two looks at what is due. */
 const ARM_MS = 100;
 const TURNABOUT_MS = 2_000;
-/**
- * The SDK interrupts a workflow's code that does not yield for 5 s. In a process that is frozen meanwhile it does so at the thaw, in
- * whatever Node was doing, and Node gives up with this: to the lanes it is one more killed worker.
- */
-const WATCHDOG_DEATH = 'async hook stack has become corrupted';
-
 export interface Fleet {
   /** One of the workers, for what is done to a whole process. */
   anyWorker(): RunningProcess;
@@ -90,15 +84,9 @@ export async function startFleet(of: {
     }
   }
 
-  let watchdogDeaths = 0;
-
   function noteDeath(worker: RunningProcess): void {
     const death = findDeath(stack, worker.pid);
     const fault = [...left].find(({ aim }) => aim.point === death?.diesAt.point);
-    if (death === undefined && readLog(stack).split(WATCHDOG_DEATH).length - 1 > watchdogDeaths) {
-      watchdogDeaths += 1;
-      return journal.remark('a worker that could not run for seconds was ended by the watchdog of the SDK');
-    }
     if (death === undefined) return journal.complain(`a worker ended by itself: ${worker.logTail()}`);
     if (fault === undefined) return; // Reached a second time before it was taken back.
     left.delete(fault);

@@ -29,13 +29,10 @@ export interface RunJournal {
   readonly missed: readonly { readonly fault: PlannedFault; readonly why: string }[];
   /** What a client met and could not make sense of. */
   readonly complaints: readonly string[];
-  /** What happened beside the plan and breaks no promise by itself. */
-  readonly remarks: readonly string[];
   acknowledge(turn: { readonly userId: string; readonly turnId: string }): void;
   struck(strike: Strike): void;
   miss(fault: PlannedFault, why: string): void;
   complain(text: string): void;
-  remark(text: string): void;
 }
 
 /** @param file every line of it is one JSON object, written at once */
@@ -44,14 +41,12 @@ export function openJournal(file: string): RunJournal {
   const strikes: Strike[] = [];
   const missed: { fault: PlannedFault; why: string }[] = [];
   const complaints: string[] = [];
-  const remarks: string[] = [];
   const write = (kind: string, entry: object): void => appendFileSync(file, `${JSON.stringify({ kind, ...entry })}\n`);
   return {
     acknowledged,
     strikes,
     missed,
     complaints,
-    remarks,
     acknowledge({ userId, turnId }) {
       const entry = { userId, turnId, atMs: Date.now() };
       write('acknowledged', entry);
@@ -68,10 +63,6 @@ export function openJournal(file: string): RunJournal {
     complain(text) {
       write('complaint', { text });
       complaints.push(text);
-    },
-    remark(text) {
-      write('remark', { text });
-      remarks.push(text);
     },
   };
 }

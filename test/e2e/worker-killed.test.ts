@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callsOf, isAccepted } from '../../src/story/record/provider-record.js';
 import { waitFor } from '../support/wait-for.js';
 import { openMortalWorker, type MortalWorker } from './support/mortal-worker.js';
+import { untilProvider } from './support/reconcile.js';
 import { leakedMachines, openStage, type Stage, type TranscriptEntry } from './support/stage.js';
 
 const PROMPT = '$ echo one >> ~/runs.txt; echo first\n$ echo two >> ~/runs.txt; echo second';
@@ -278,7 +279,8 @@ describe.concurrent('a user whose worker is killed while they are destroyed', ()
         'the user is destroyed',
         async () => (await branch.client.getUser({ userId })).state === 'destroyed',
       );
-      expect((await stage.provider.machine(machineId)).phase).toBe('destroyed');
+      // The provider has committed to it by then, and takes its time.
+      await untilProvider(stage, machineId, 'destroyed');
       await expect(submit(scene)).rejects.toMatchObject({ code: 'USER_DESTROYED' });
     });
   });

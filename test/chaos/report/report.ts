@@ -31,7 +31,6 @@ export interface Report {
   }[];
   readonly missed: readonly string[];
   readonly findings: readonly FindingCount[];
-  readonly remarks: readonly string[];
 }
 
 export function makeReport(of: {
@@ -70,7 +69,6 @@ export function makeReport(of: {
     hits,
     recovery,
     checks: all,
-    remarks: evidence.journal.remarks,
     findings: evidence.findings,
     unknown: findUnknown(evidence).map(({ call, causes }) => ({
       command: `${call.turnId} ${call.cmdId}`,
@@ -109,7 +107,6 @@ export function printReport(report: Report): string[] {
   }
   if (report.missed.length > 0) lines.push('', `not struck: ${report.missed.length}`);
   for (const missed of report.missed) lines.push(`  ${missed}`);
-  for (const remark of report.remarks) lines.push(`remark: ${remark}`);
   lines.push('');
   for (const { kept, name, promise, looked, violations } of report.checks) {
     lines.push(`${kept ? 'kept  ' : 'BROKEN'} ${name.padEnd(14)} ${promise} (${looked} looked at)`);

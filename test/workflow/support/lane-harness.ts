@@ -13,6 +13,7 @@ import {
 import { laneWorkflowId, reconcileWorkflowId, USER_MACHINE_WORKFLOW } from '../../../src/contracts/ids.js';
 import type { LaneState } from '../../../src/contracts/lane-state.js';
 import { laneSinks } from '../../../src/worker/traces.js';
+import { uninterrupted } from '../../../src/worker/uninterrupted.js';
 import { waitFor } from '../../support/wait-for.js';
 import { nameOf, readHistory, type HistoryEvent } from './history.js';
 import { LaneRecord, type TurnRecord } from './lane-record.js';
@@ -113,6 +114,7 @@ export async function startLaneHarness(
         ...createScriptedReconcile((workflowId) => reconciles.find((one) => one.workflowId === workflowId)?.script),
       },
       sinks: laneSinks(),
+      ...uninterrupted,
       stickyQueueScheduleToStartTimeout: '3s',
       maxCachedWorkflows: 100,
       shutdownForceTime: '10s',
