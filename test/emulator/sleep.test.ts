@@ -1,6 +1,7 @@
 /** Goal: what survives sleep and what does not, cold and warm; autosleep by the moved clock. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { waitFor } from '../support/wait-for.js';
 import { TerminalSocket, TestEmulator } from './support.js';
 
@@ -154,6 +155,20 @@ describe('behind the back of the API', () => {
     await emulator.admin('POST', `/machines/${id}/rollback`);
     expect(await emulator.shell(id, 'cat ~/state')).toBe('old\n');
     expect((await emulator.truth(id))['bootId']).not.toBe(before);
+  });
+
+  it('rolls it back as whole where an emulator was killed in mid copy before', async () => {
+    const id = await emulator.machine();
+    await emulator.shell(id, 'echo old > ~/state');
+    const { homePath } = (await emulator.truth(id)) as { homePath: string };
+    for (const half of [`${homePath}.new`, join(dirname(homePath), 'snapshot.new')]) {
+      mkdirSync(half);
+      writeFileSync(join(half, 'half'), '');
+    }
+    await sleepAndWake(id);
+    await emulator.shell(id, 'echo new > ~/state');
+    await emulator.admin('POST', `/machines/${id}/rollback`);
+    expect(await emulator.shell(id, 'cat ~/state; ls ~')).toBe('old\nstate\n');
   });
 
   it('deletes a machine', async () => {

@@ -103,7 +103,7 @@ export class MachineHost {
   async snapshot(machineId: string): Promise<void> {
     const { home, snapshot } = this.paths(machineId);
     const script =
-      'rm -rf "$2" && [ "$(du -sk "$1" | cut -f1)" -le "$3" ] && cp -a --reflink=auto "$1" "$2.new" && mv "$2.new" "$2"';
+      'rm -rf "$2" "$2.new" && [ "$(du -sk "$1" | cut -f1)" -le "$3" ] && cp -a --reflink=auto "$1" "$2.new" && mv "$2.new" "$2"';
     await run('sh', ['-c', script, 'sh', home, snapshot, String(SNAPSHOT_KIB_MAX)]);
   }
 
@@ -111,10 +111,13 @@ export class MachineHost {
     return existsSync(this.paths(machineId).snapshot);
   }
 
+  /** The home changes at once: an emulator that is killed while it copies leaves no half of one. */
   async restoreSnapshot(machineId: string): Promise<void> {
     const { home, snapshot } = this.paths(machineId);
+    await run('sh', ['-c', 'rm -rf "$1.new" && cp -a --reflink=auto "$2" "$1.new"', 'sh', home, snapshot]);
     await this.#setAside(machineId);
-    await run('sh', ['-c', 'rm -rf "$1" && cp -a --reflink=auto "$2" "$1"', 'sh', home, snapshot]);
+    await removeTree(home);
+    await rename(`${home}.new`, home);
   }
 
   async destroy(machineId: string): Promise<void> {
