@@ -81,6 +81,8 @@ export async function startFleet(of: {
       if (isDisarmed) return;
       noteDeath(worker);
       worker = await start(place);
+      // Disarmed while it started: it was not there to be ended with the others.
+      if (isDisarmed) worker.signal('SIGKILL');
     }
   }
 
