@@ -8,10 +8,13 @@ import proto from '@temporalio/proto';
 import { InnkeeperError } from '../contracts/errors.js';
 import { USER_MACHINE_WORKFLOW } from '../contracts/ids.js';
 import type { Lanes } from '../contracts/lanes.js';
-import { FAILED_TASK_ATTEMPTS_MAX, LANE_ANSWER_TIMEOUT_MS, SIGNAL_TIMEOUT_MS } from '../contracts/limits.js';
+import { FAILED_TASK_TRIES_MAX, LANE_ANSWER_TIMEOUT_MS, SIGNAL_TIMEOUT_MS } from '../contracts/limits.js';
 import { getState } from '../contracts/messages.js';
 
 const { WorkflowTaskFailedCause } = proto.temporal.api.enums.v1;
+/** The server's way of handing one more signal to a run that wants to end. */
+const UNHANDLED_COMMAND = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND;
+type Cause = proto.temporal.api.enums.v1.WorkflowTaskFailedCause;
 const NOT_REPLAYED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR;
 
 /** @param lanes `taskQueue`: where a lane is started that does not run */
@@ -44,12 +47,14 @@ export function createLanes({ client, taskQueue }: { readonly client: Client; re
         return await within(SIGNAL_TIMEOUT_MS, async () => {
           const { status, runId, raw } = await client.workflow.getHandle(workflowId).describe();
           if (status.name !== 'RUNNING') return { kind: 'ended' };
-          const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
-          if (attempt < FAILED_TASK_ATTEMPTS_MAX) return { kind: 'running' };
-          const failure = await lastFailure(client, { workflowId, runId });
-          return failure === undefined
+          const { pendingWorkflowTask: task } = raw;
+          if (!task) return { kind: 'running' };
+          const causes = await failuresSinceCompletion(client, { workflowId, runId });
+          // History has each task's first attempt alone, and every signal begins a new task: further attempts are only told here.
+          const tries = Math.max(causes.length, task.attempt ?? 0);
+          return causes.length === 0 || tries < FAILED_TASK_TRIES_MAX
             ? { kind: 'running' }
-            : { kind: 'failing', runId, cannotReplay: failure === NOT_REPLAYED };
+            : { kind: 'failing', runId, cannotReplay: causes[0] === NOT_REPLAYED };
         });
       } catch (cause) {
         if (cause instanceof WorkflowNotFoundError) return { kind: 'ended' };
@@ -76,22 +81,22 @@ export function createLanes({ client, taskQueue }: { readonly client: Client; re
   };
 }
 
-/** Why the run's latest task failed, of all since the last that did not; undefined: none has, by its history. Timeouts are no failure. */
-async function lastFailure(
+/** Why the run's tasks failed since one was completed, by its history, the latest first: neither timeouts nor signals that came in between. */
+async function failuresSinceCompletion(
   { workflowService, options: { namespace } }: Client,
   execution: { readonly workflowId: string; readonly runId: string },
-): Promise<proto.temporal.api.enums.v1.WorkflowTaskFailedCause | undefined> {
-  let nextPageToken: Uint8Array | undefined;
+): Promise<Cause[]> {
+  const causes: Cause[] = [];
+  let nextPageToken: Uint8Array = new Uint8Array();
   do {
-    const page = await workflowService.getWorkflowExecutionHistoryReverse({
-      ...{ namespace, execution, maximumPageSize: 100 },
-      ...(nextPageToken === undefined ? {} : { nextPageToken }),
-    });
-    for (const event of page.history?.events ?? []) {
-      if (event.workflowTaskCompletedEventAttributes) return undefined;
-      if (event.workflowTaskFailedEventAttributes) return event.workflowTaskFailedEventAttributes.cause ?? undefined;
+    const page = { namespace, execution, maximumPageSize: 100, nextPageToken };
+    const { history, nextPageToken: next } = await workflowService.getWorkflowExecutionHistoryReverse(page);
+    for (const event of history?.events ?? []) {
+      if (event.workflowTaskCompletedEventAttributes) return causes;
+      const { cause } = event.workflowTaskFailedEventAttributes ?? {};
+      if (typeof cause === 'number' && cause !== UNHANDLED_COMMAND) causes.push(cause);
     }
-    nextPageToken = page.nextPageToken;
+    nextPageToken = next;
   } while (nextPageToken.length > 0);
-  return undefined;
+  return causes;
 }

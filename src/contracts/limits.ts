@@ -132,8 +132,8 @@ export const CONTEXT_TURNS_MAX = 200;
 export const SIGNAL_TIMEOUT_MS = 10_000;
 /** How long the reconciler waits for a lane's word on itself. */
 export const LANE_ANSWER_TIMEOUT_MS = 5_000;
-/** Attempts at one workflow task of a lane past which it is looked at why they fail; the first few may be a deploy's, or a dying worker's. */
-export const FAILED_TASK_ATTEMPTS_MAX = 3;
+/** Tries from which on a lane whose tasks fail is taken for one that cannot go on: the first few may be a deploy's, or a dying worker's. */
+export const FAILED_TASK_TRIES_MAX = 3;
 /** Bytes that one `read_file` answers. */
 export const READ_FILE_BYTES_MAX = 128 * 1024;
 

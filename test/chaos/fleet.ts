@@ -22,6 +22,7 @@ const PACES = {
 /** Between two looks at what is due. */
 const ARM_MS = 100;
 const TURNABOUT_MS = 2_000;
+
 export interface Fleet {
   /** One of the workers, for what is done to a whole process. */
   anyWorker(): RunningProcess;

@@ -14,6 +14,8 @@ import { createReconciler, isOf, SOON, type Reconciler } from './support/reconci
 import { leakedMachines, openStage, type Stage } from './support/stage.js';
 
 const CASE_MS = 170_000;
+/** More often than the SDK fails a task. */
+const SIGNALS_MS = 2_000;
 const ORDER = 'if (pairs.length > 0) upsertSearchAttributes(pairs);';
 
 let stage: Stage;
@@ -61,7 +63,18 @@ it('a lane that cannot replay is ended, and its turn goes on in the next run', {
   await untilWritten(stage, userId, 'runs.txt');
   const branch = await deploy('for (const pair of pairs) upsertSearchAttributes([pair]);');
 
-  const finding = await reconciler.until('the lane', isOf(userId, 'lane_not_running'));
+  // Every signal is a new task to Temporal, with attempts of its own.
+  const signals = setInterval(
+    () =>
+      void lanes
+        .of(userId)
+        .signal('look')
+        .catch(() => undefined),
+    SIGNALS_MS,
+  );
+  const finding = await reconciler
+    .until('the lane', isOf(userId, 'lane_not_running'))
+    .finally(() => clearInterval(signals));
   expect(finding).toMatchObject({ action: 'enqueueTurn', reason: 'lane_cannot_replay', outcome: 'done' });
   expect(await endOf(stage.stack.client, { userId, turnId: 'turn' })).toMatchObject({ state: 'completed' });
   expect(await stage.lines(userId, 'runs.txt')).toEqual(['one', 'two']);

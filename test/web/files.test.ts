@@ -10,8 +10,8 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
-  writeFileSync,
   utimesSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
