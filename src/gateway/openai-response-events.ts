@@ -1,6 +1,7 @@
 /**
  * A turn as the events of OpenAI's Responses API: one message that grows. Their numbers count events and characters, and so are the
- * same in every stream of a turn, however its text is cut into pieces: a reader goes on behind any of them.
+ * same in every stream of a turn, however its text is cut into pieces: a reader goes on behind any of them. The end is told to
+ * everybody who asks, whatever they have heard.
  */
 import type { FeedItem, TurnView } from '../client.js';
 import type { Projection } from './event-streams.js';
@@ -76,7 +77,12 @@ export function toResponseEvents({ turn, shown, startingAfter = -1, read }: Resp
     const closing = isOpen ? closeMessage(isCompleted ? 'completed' : 'incomplete') : '';
     // There is no event of its own for a cancel: the response says it.
     const type = isCompleted ? 'response.completed' : 'response.failed';
-    return opening + closing + event(type, { response: toResponse(ended, said) });
+    const response = toResponse(ended, said);
+    const told = event(type, { response });
+    if (told !== '') return opening + closing + told;
+    // They have it and ask again, or have heard more than was kept: a turn that was cancelled in mid answer keeps no part of it.
+    tries += 1;
+    return event(type, { response });
   }
 
   /** The error twice: as the API has it, and where its clients look for one that ends a stream. */

@@ -1,4 +1,5 @@
 /** P2 to P4: a command runs at most once, its reported result is the recorded one, and what is unknown is said, with a cause. */
+import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import { FAULTS, type FaultKind } from '../plan/kinds.js';
 import type { ExpectedCommand } from '../plan/expectation.js';
 import type { Check } from './check.js';
@@ -73,8 +74,11 @@ export interface Unknown {
 const CUT_SHORT = new Set(['unknown', 'interrupted', 'signalled', 'timed_out']);
 
 /** Calls whose outcome nobody knows or that were cut short, each with the faults that struck its guest or lane meanwhile. */
-export function findUnknown({ calls, journal, ledger }: Evidence): Unknown[] {
+export function findUnknown({ calls, journal, ledger, machines }: Evidence): Unknown[] {
   const hits = ledger.filter((entry) => entry.kind === 'fault.hit' && entry['fault'] === 'runtime-wake-failed');
+  // A killed emulator is back before all of its guests are: one that is not up yet has still to find out that it was cut down.
+  const boots = ledger.filter((entry) => entry.kind === 'machine.boot' && entry['cause'] === 'host restarted');
+  const owners = new Map(machines.map(({ machineId, userId }) => [machineId, userId]));
   return calls
     .filter(({ outcome }) => CUT_SHORT.has(outcome ?? ''))
     .map((call) => {
@@ -85,8 +89,15 @@ export function findUnknown({ calls, journal, ledger }: Evidence): Unknown[] {
         const explains = breaksGuest === true || (breaksLane === true && call.outcome === 'interrupted');
         return explains && (userId ?? call.userId) === call.userId && atMs <= until && untilMs >= from;
       });
-      const woken = hits.filter(({ wallAt }) => Date.parse(wallAt) >= from && Date.parse(wallAt) <= until);
-      const causes = [...struck.map(({ fault }) => fault.kind), ...woken.map(() => 'wake-failed' as const)];
+      const isMeanwhile = ({ wallAt }: LedgerEntry): boolean =>
+        Date.parse(wallAt) >= from && Date.parse(wallAt) <= until;
+      const woken = hits.filter(isMeanwhile);
+      const booted = boots.filter((boot) => owners.get(boot.machineId ?? '') === call.userId && isMeanwhile(boot));
+      const causes = [
+        ...struck.map(({ fault }) => fault.kind),
+        ...woken.map(() => 'wake-failed' as const),
+        ...booted.map(() => 'emulator-killed' as const),
+      ];
       return { call, causes: [...new Set(causes)] };
     });
 }

@@ -6,6 +6,7 @@ import type { CallRow, Evidence, Home } from '../../chaos/checks/evidence.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from '../../chaos/checks/machines.js';
 import { checkProjections } from '../../chaos/checks/projections.js';
 import { checkTurns } from '../../chaos/checks/turns.js';
+import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import type { Strike } from '../../chaos/journal.js';
 import { expectAll } from '../../chaos/plan/expectation.js';
 import { makePlan } from '../../chaos/plan/plan.js';
@@ -104,6 +105,12 @@ describe('the checks', () => {
     };
     const { journal } = evidence();
     expect(checkUnknown(evidence({ calls, journal: { ...journal, strikes: [strike] } })).violations).toEqual([]);
+    const machines = [{ userId: 'user-0', machineId: 'dm-1', phase: 'ready' }];
+    const boot = (machineId: string, cause: string) =>
+      entry('machine.boot', { machineId, cause, wallAt: new Date(600).toISOString() });
+    const booted = (ledger: LedgerEntry[]) => checkUnknown(evidence({ calls, machines, ledger })).violations;
+    expect(booted([boot('dm-1', 'host restarted')])).toEqual([]);
+    expect(booted([boot('dm-1', 'wake'), boot('dm-2', 'host restarted')])).toHaveLength(1);
   });
 
   it('see two commands at once', () => {
@@ -131,7 +138,11 @@ describe('the checks', () => {
     const sleep = (ifMatch: string) => entry('api', { route: 'machines.sleep', status: 202, ifMatch });
     expect(checkRevisions(evidence({ ledger: [desired(2), sleep('"1"')] })).violations).toEqual([]);
     expect(checkRevisions(evidence({ ledger: [desired(5), sleep('"1"')] })).violations).toHaveLength(1);
-    expect(checkRevisions(evidence({ ledger: [desired(5), desired(4)] })).violations).toHaveLength(1);
+    expect(
+      checkRevisions(evidence({ ledger: [desired(5), desired(4), sleep('"4"'), sleep('"3"')] })).violations,
+    ).toHaveLength(1);
+    // The call at 1 is answered late: the one at 2 found it done and changed nothing.
+    expect(checkRevisions(evidence({ ledger: [desired(2), sleep('"2"'), sleep('"1"')] })).violations).toEqual([]);
   });
 
   it('see a client that was told another end, another outcome or another text', () => {

@@ -115,7 +115,7 @@ describe("a response's events", () => {
         const first = await read(itemsOf(said, one, 'completed'), { shown: how });
         const numbers = first.map(({ sequence_number: number }) => number);
         expect(numbers).toEqual([...new Set(numbers)].toSorted((a, b) => a - b));
-        const heard = first.slice(0, 1 + (pick % first.length));
+        const heard = first.slice(0, 1 + (pick % (first.length - 1)));
         const startingAfter = heard.at(-1)?.sequence_number ?? 0;
         const rest = await read(itemsOf(said, other, 'completed'), { shown: how, startingAfter });
         expect(rest.every(({ sequence_number: number }) => number > startingAfter)).toBe(true);
@@ -125,6 +125,26 @@ describe("a response's events", () => {
         expect([...kinds(heard), ...kinds(rest)]).toEqual(kinds(first));
       }),
     );
+  });
+
+  it('end for whoever heard text that was not kept, as of a turn that was cancelled in mid answer', async () => {
+    const cancelled = event({ type: 'turn.ended', outcome: 'cancelled', code: 'CANCELLED' });
+    const heard = await read([...BEGIN, says('A long answer that nobody ends')]);
+    for (const { sequence_number: startingAfter } of heard) {
+      const rest = await read([...BEGIN, cancelled], { startingAfter });
+      expect(rest.at(-1)).toMatchObject({ type: 'response.failed', response: { status: 'cancelled', output: [] } });
+      expect(rest.at(-1)?.sequence_number).toBeGreaterThan(startingAfter);
+    }
+  });
+
+  it('tell the end again to whoever asks behind it', async () => {
+    let startingAfter = (await read(itemsOf('Hello', 2, 'completed'))).at(-1)?.sequence_number ?? 0;
+    for (let times = 0; times < 3; times += 1) {
+      const again = await read(itemsOf('Hello', 2, 'completed'), { startingAfter });
+      expect(again).toMatchObject([{ type: 'response.completed', response: { status: 'completed' } }]);
+      expect(again[0]?.sequence_number).toBeGreaterThan(startingAfter);
+      startingAfter = again[0]?.sequence_number ?? 0;
+    }
   });
 
   it('go on behind text that began anew', async () => {
