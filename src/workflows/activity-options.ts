@@ -68,11 +68,14 @@ export const machineOptions: ActivityOptions = {
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
 
-/** Deleting is repeated for as long as it takes: a machine that is forgotten keeps costing money. */
+/**
+ * Deleting is repeated for as long as it takes: a machine that is forgotten keeps costing money. Killed workers count as attempts, so
+ * the interval stays short: with up to a minute between two, a destruction that was struck 14 times took six minutes.
+ */
 export const destroyOptions: ActivityOptions = {
   startToCloseTimeout: '10m',
   heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-  retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '1m' },
+  retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '15s' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
 
