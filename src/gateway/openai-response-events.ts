@@ -80,7 +80,7 @@ export function toResponseEvents({ turn, shown, startingAfter = -1, read }: Resp
     const response = toResponse(ended, said);
     const told = event(type, { response });
     if (told !== '') return opening + closing + told;
-    // They have it and ask again, or have heard more than was kept: a turn that was cancelled in mid answer keeps no part of it.
+    // They have it and ask again, or have heard more than was kept: of a model's try that broke off, or of a turn that was cancelled.
     tries += 1;
     return event(type, { response });
   }
