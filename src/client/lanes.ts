@@ -11,11 +11,11 @@ import type { Lanes } from '../contracts/lanes.js';
 import { FAILED_TASK_TRIES_MAX, LANE_ANSWER_TIMEOUT_MS, SIGNAL_TIMEOUT_MS } from '../contracts/limits.js';
 import { getState } from '../contracts/messages.js';
 
+type Cause = proto.temporal.api.enums.v1.WorkflowTaskFailedCause;
 const { WorkflowTaskFailedCause } = proto.temporal.api.enums.v1;
+const NOT_REPLAYED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR;
 /** The server's way of handing one more signal to a run that wants to end. */
 const UNHANDLED_COMMAND = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND;
-type Cause = proto.temporal.api.enums.v1.WorkflowTaskFailedCause;
-const NOT_REPLAYED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR;
 
 /** @param lanes `taskQueue`: where a lane is started that does not run */
 export function createLanes({ client, taskQueue }: { readonly client: Client; readonly taskQueue: string }): Lanes {

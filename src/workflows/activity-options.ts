@@ -56,19 +56,6 @@ export const stopOptions: ActivityOptions = {
 export const leaveOptions: ActivityOptions = { ...stopOptions, scheduleToCloseTimeout: '30s' };
 
 /**
- * Lifecycle of the machine: idempotent by stored keys and revisions. A create was seen to take four minutes, a bootstrap
- * installs packages: ten minutes an attempt, twenty-five in all, so that a provider that is away ends as a visible error of the
- * lane (below the turn's own limit) and not as an endless wait. A revision conflict brings its own short delay.
- */
-export const machineOptions: ActivityOptions = {
-  startToCloseTimeout: '10m',
-  scheduleToCloseTimeout: '25m',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-  retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '15s' },
-  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-};
-
-/**
  * Deleting is repeated for as long as it takes: a machine that is forgotten keeps costing money. Killed workers count as attempts, so
  * the interval stays short: with up to a minute between two, a destruction that was struck 14 times took six minutes.
  */
@@ -78,6 +65,13 @@ export const destroyOptions: ActivityOptions = {
   retry: { initialInterval: '300ms', backoffCoefficient: 2, maximumInterval: '15s' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
+
+/**
+ * Lifecycle of the machine: idempotent by stored keys and revisions. A create was seen to take four minutes, a bootstrap
+ * installs packages: ten minutes an attempt, twenty-five in all, so that a provider that is away ends as a visible error of the
+ * lane (below the turn's own limit) and not as an endless wait. A revision conflict brings its own short delay.
+ */
+export const machineOptions: ActivityOptions = { ...destroyOptions, scheduleToCloseTimeout: '25m' };
 
 /**
  * A page of the reconciler: repeating one finds the same again, and tells it again, which does no harm. Five minutes an attempt: a

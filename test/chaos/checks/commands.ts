@@ -3,7 +3,7 @@ import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import { FAULTS, type FaultKind } from '../plan/kinds.js';
 import type { ExpectedCommand } from '../plan/expectation.js';
 import type { Check } from './check.js';
-import type { CallRow, Evidence } from './evidence.js';
+import { ownersOf, type CallRow, type Evidence } from './evidence.js';
 
 /** A kill is noted a moment after it, and a machine that is lost is found out later. */
 const CAUSE_MARGIN_MS = 1_500;
@@ -76,9 +76,9 @@ const CUT_SHORT = new Set(['unknown', 'interrupted', 'signalled', 'timed_out']);
 /** Calls whose outcome nobody knows or that were cut short, each with the faults that struck its guest or lane meanwhile. */
 export function findUnknown({ calls, journal, ledger, machines }: Evidence): Unknown[] {
   const hits = ledger.filter((entry) => entry.kind === 'fault.hit' && entry['fault'] === 'runtime-wake-failed');
-  // A killed emulator is back before all of its guests are: one that is not up yet has still to find out that it was cut down.
+  // A killed emulator answers before its guests are up again: a guest's boot shows until when it was cut down.
   const boots = ledger.filter((entry) => entry.kind === 'machine.boot' && entry['cause'] === 'host restarted');
-  const owners = new Map(machines.map(({ machineId, userId }) => [machineId, userId]));
+  const owners = ownersOf(machines);
   return calls
     .filter(({ outcome }) => CUT_SHORT.has(outcome ?? ''))
     .map((call) => {

@@ -91,6 +91,11 @@ export interface Evidence {
   readonly findings: readonly FindingCount[];
 }
 
+/** The user of each machine that a row ever named. */
+export function ownersOf(machines: readonly MachineRow[]): ReadonlyMap<string | null, string> {
+  return new Map(machines.map(({ machineId, userId }) => [machineId, userId]));
+}
+
 export async function collectEvidence(of: {
   plan: Plan;
   rig: Rig;
@@ -111,7 +116,7 @@ export async function collectEvidence(of: {
     readLedger(rig),
     rig.stack.emulator.get<{ machines: MachineTruth[] }>('/_emulator/machines').then((answer) => answer.machines),
   ]);
-  const owners = new Map(machines.map(({ machineId, userId }) => [machineId, userId]));
+  const owners = ownersOf(machines);
   const homes = provider.flatMap(({ machineId, homePath, lostHomes }) =>
     [...lostHomes, homePath]
       .filter((path) => existsSync(path))

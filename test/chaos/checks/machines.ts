@@ -1,13 +1,13 @@
 /** P5 to P7, from the provider's ledger: one live machine a user at every instant, none leaked, no stale write taken. */
 import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import type { Check } from './check.js';
-import type { Evidence } from './evidence.js';
+import { ownersOf, type Evidence } from './evidence.js';
 
 const ENDED = new Set<unknown>(['destroying', 'destroyed', 'failed']);
 
 export function checkOneMachine({ ledger, machines }: Evidence): Check {
   const violations: string[] = [];
-  const owners = new Map(machines.map(({ machineId, userId }) => [machineId, userId]));
+  const owners = ownersOf(machines);
   const alive = new Map<string, Set<string>>();
   let looked = 0;
   for (const entry of ledger) {

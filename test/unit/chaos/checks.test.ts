@@ -1,12 +1,12 @@
 /** The checks of the fault suite see what breaks a promise, in records that are made up for it. */
 import { describe, expect, it } from 'vitest';
+import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import { isKept } from '../../chaos/checks/check.js';
 import { checkOneAtATime, checkRunsOnce, checkUnknown } from '../../chaos/checks/commands.js';
 import type { CallRow, Evidence, Home } from '../../chaos/checks/evidence.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from '../../chaos/checks/machines.js';
 import { checkProjections } from '../../chaos/checks/projections.js';
 import { checkTurns } from '../../chaos/checks/turns.js';
-import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import type { Strike } from '../../chaos/journal.js';
 import { expectAll } from '../../chaos/plan/expectation.js';
 import { makePlan } from '../../chaos/plan/plan.js';
