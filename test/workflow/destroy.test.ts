@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { testTemporal } from '../support/servers.js';
 import { waitFor } from '../support/wait-for.js';
-import { failedTasks, scheduledEffects } from './support/history.js';
+import { failedTasks, ofType, scheduledEffects } from './support/history.js';
 import { startLaneHarness, type LaneHarness, type TestLane } from './support/lane-harness.js';
 
 let harness: LaneHarness;
@@ -37,6 +37,19 @@ describe('destroy', () => {
     const lane = await harness.warmLane();
     await destroy(lane);
     await isDestroyed(lane);
+  });
+
+  it('is tried again within 15 s for as long as it takes', async () => {
+    const lane = await harness.warmLane();
+    await destroy(lane);
+    await isDestroyed(lane);
+    const scheduled = ofType(await lane.events(), 'activityTaskScheduled').map(
+      ({ activityTaskScheduledEventAttributes }) => activityTaskScheduledEventAttributes,
+    );
+    const tries = scheduled.find((attributes) => attributes?.activityType?.name === 'destroyMachine')?.retryPolicy;
+    // As Temporal took it: 0 attempts are without end.
+    expect(Number(tries?.maximumInterval?.seconds)).toBe(15);
+    expect(tries?.maximumAttempts ?? 0).toBe(0);
   });
 
   it('ends a sleeping lane without waking its machine', async () => {
