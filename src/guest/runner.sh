@@ -352,8 +352,9 @@ run_command() {
 
   read_stat "$leader" || return
   now_ms; started=$NOW
+  # Appended: a second start would be there to be seen.
   printf 'boot=%s sid=%s sidstart=%s runner=%s capper=%s at=%s headmax=%s tailmax=%s attachment=%s end\n' "$BOOT" "$leader" \
-    "${F[19]}" "$BASHPID" "$capper" "$started" "${limits[1]}" "${limits[2]}" "$attachment" >"$JOURNAL/$id.started"
+    "${F[19]}" "$BASHPID" "$capper" "$started" "${limits[1]}" "${limits[2]}" "$attachment" >>"$JOURNAL/$id.started"
   local sidstart=${F[19]}
   #@ started-unsynced
   sync -d "$JOURNAL/$id.started" 2>/dev/null

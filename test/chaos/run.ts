@@ -95,7 +95,7 @@ export async function runPlan(plan: Plan, { say, keepsData, judgesTimes, histori
       checkProjections(evidence, projections, context.heardCalls),
       ...reading,
       await checkForgeries(rig),
-      ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context)]),
+      ...(plan.turns < LARGE_TURNS ? [] : [await checkBigOutput(context, judgesTimes)]),
     ];
     if (historiesDir !== undefined) await writeHistories(rig, historiesDir);
     return makeReport({ evidence, checks, commit, startedAtMs, judgesTimes });

@@ -88,6 +88,8 @@ export function requiredCoverage(): string[] {
     'opened by its first step',
     'announced and not next',
     'closed once it was settled again',
+    'conflict',
+    'replaced',
     'undecodable payload',
     ...reconcileCoverage(),
   ].sort();
@@ -206,16 +208,19 @@ function markerLines(event: HistoryEvent): string[] {
 /** `scheduled`: what each event scheduled, by its id; with the code that a turn is to be closed with. */
 function activityLines(event: HistoryEvent, scheduled: Map<string, string>): string[] {
   const type = event.activityTaskScheduledEventAttributes?.activityType?.name;
+  const isReplacement = type === 'provisionMachine' && [...scheduled.values()].includes('markMachineLost');
   if (type) scheduled.set(String(event.eventId), type);
   const close = type && / · close: (\w+)$/.exec(summaryOf(event) ?? '')?.[1];
   if (close) scheduled.set(`close ${String(event.eventId)}`, close);
   const { scheduledEventId: done } = event.activityTaskCompletedEventAttributes ?? {};
   const { scheduledEventId: failed } = event.activityTaskFailedEventAttributes ?? {};
-  const { scheduledEventId: started, attempt } = event.activityTaskStartedEventAttributes ?? {};
+  const { scheduledEventId: started, attempt, lastFailure } = event.activityTaskStartedEventAttributes ?? {};
   const { scheduledEventId: cancelled } = event.activityTaskCanceledEventAttributes ?? {};
   const nameAt = (id: unknown): string => scheduled.get(String(id)) ?? '';
   const result = textOf(event.activityTaskCompletedEventAttributes?.result?.payloads?.[0]?.data);
   return [
+    ...(isReplacement ? ['replaced'] : []),
+    ...(lastFailure?.applicationFailureInfo?.type === 'REVISION_CONFLICT' ? ['conflict'] : []),
     ...(result.includes('"opened":') ? ['opened by its first step'] : []),
     ...(result.includes('"kind":"not_next"') ? ['announced and not next'] : []),
     ...(result.includes('"isUnsettled":true') ? ['closed once it was settled again'] : []),

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { InnkeeperError } from '../../../src/client.js';
 import { isPassing } from '../load/submit.js';
-import { canaryOf } from '../plan/expectation.js';
+import { canaryOf, OPEN_MARK } from '../plan/expectation.js';
 import type { Rig } from '../rig.js';
 import { surely } from '../surely.js';
 import type { Check } from './check.js';
@@ -23,13 +23,15 @@ export async function checkCrossUser(evidence: Evidence, rig: Rig): Promise<Chec
   const canaries = plan.people.map(({ userId }) => ({ userId, canary: canaryOf(plan, userId) }));
   const violations: string[] = [];
   let looked = 0;
+  let own = 0;
   for (const { userId, text } of await rig.sql<{ userId: string; text: string }>(TEXTS)) {
     looked += 1;
-    for (const other of canaries) {
-      if (other.userId !== userId && text.includes(other.canary))
-        violations.push(`${userId} has a text of ${other.userId}`);
+    for (const owner of canaries.filter(({ canary }) => text.includes(canary))) {
+      if (owner.userId === userId) own += 1;
+      else violations.push(`${userId} has a text of ${owner.userId}`);
     }
   }
+  if (own === 0) violations.push('the search does not find what users have of their own either');
   for (const home of homes) {
     looked += 1;
     const others = canaries.filter(({ userId }) => userId !== home.userId).map(({ canary }) => canary);
@@ -38,13 +40,18 @@ export async function checkCrossUser(evidence: Evidence, rig: Rig): Promise<Chec
   return { name: 'P8', promise: 'nothing of one user reaches another', looked, violations };
 }
 
-/** Turns of one user asked for in the name of another: none is shown, and none is cancelled. */
+/** Refused cancels of turns that are another user's; the senders by signal of the load sent them (load/submit.ts). */
+const REFUSED_CANCELS = `
+  select count(*)::int as count from rejected_messages where signal = 'cancelTurn' and code = 'TURN_UNKNOWN'`;
+
+/** Turns of one user asked for in the name of another: none is shown, and none is cancelled. P1 says so of those sent by signal. */
 export async function checkSwappedIds({ journal }: Evidence, rig: Rig): Promise<Check> {
   const { client } = rig.stack;
   const violations: string[] = [];
   const byUser = new Map(journal.acknowledged.map(({ userId, turnId }) => [userId, turnId]));
   const owners = [...byUser.keys()];
-  let looked = 0;
+  const [refused] = await rig.sql<{ count: number }>(REFUSED_CANCELS);
+  let looked = refused?.count ?? 0;
   for (const [index, userId] of owners.entries()) {
     const turnId = byUser.get(owners[(index + 1) % owners.length] ?? '') ?? '';
     if (turnId === byUser.get(userId)) continue;
@@ -72,6 +79,10 @@ export async function checkPlaintext({ plan }: Evidence, rig: Rig): Promise<Chec
     .map((name) => join(rig.dataDir, name));
   const places = [...logs, ...storage].filter((path) => existsSync(path));
   const violations = (await filesWith(places, canaries)).map((file) => `${file} holds a text of a user`);
+  // Finding nothing says something only where the same search finds what is known to be there.
+  const isSignalled = plan.people.some(({ turns }) => turns.some(({ via }) => via === 'signal'));
+  if (isSignalled && (await filesWith(storage, [` of ${OPEN_MARK}.`])).length === 0)
+    violations.push('the search does not find the prompts that rode in signals either');
   const promise = 'no text of a user in Temporal’s storage or in logs (prompts that rode in signals excepted)';
   return { name: 'P12', promise, looked: storage.length === 0 ? 0 : places.length, violations };
 }

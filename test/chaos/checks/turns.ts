@@ -20,7 +20,8 @@ export function checkTurns({ journal, turns, expected }: Evidence): Check {
     if (messages !== (row.startedAtMs === null ? 0 : 1)) violations.push(`${turnId} was said ${messages} times`);
     if (!allowed(turnId).includes(state)) violations.push(`${turnId} ended ${state} ${errorCode ?? ''}`);
   }
-  for (const { turnId } of turns) if (!expected.has(turnId)) violations.push(`${turnId} was never submitted`);
+  for (const { turnId, userId } of turns)
+    if (expected.get(turnId)?.userId !== userId) violations.push(`${turnId} was never submitted for ${userId}`);
   for (const turnId of expected.keys()) if (!ids.has(turnId)) violations.push(`${turnId} was never acknowledged`);
   return { name: 'P1', promise: 'an acknowledged message is never lost or doubled', looked: ids.size, violations };
 

@@ -4,6 +4,7 @@ import { InnkeeperError, type TurnView } from '../../../src/client.js';
 import { promptOf } from '../plan/expectation.js';
 import type { PlannedTurn } from '../plan/plan.js';
 import type { RunContext } from '../run-context.js';
+import { onLane } from '../strike/lane-faults.js';
 import { surely, within } from '../surely.js';
 
 export interface Submission {
@@ -72,9 +73,30 @@ async function submitBySignal(context: RunContext, { userId, turn, prompt }: Sub
       await lanes.of(userId).signal('enqueueTurn', { nonsense: turnId });
       await lanes.of(userId).signal('enqueueTurn', { turnId, prompt });
     }, isUnknown);
-    if (await within(REPEAT_MS, isStored)) return context.journal.acknowledge({ userId, turnId });
+    if (await within(REPEAT_MS, isStored)) {
+      context.journal.acknowledge({ userId, turnId });
+      return misdirect(context, { userId, turnId });
+    }
   }
   context.journal.complain(`${turnId} was sent by signal and is not stored`);
+}
+
+/**
+ * Tells another user's lane of the turn as well, and to cancel it. The turn is open by now, and nothing to that lane: P1 and P2 say
+ * whether it was begun there or cancelled.
+ */
+async function misdirect(
+  { plan, rig }: RunContext,
+  { userId, turnId }: { userId: string; turnId: string },
+): Promise<void> {
+  const staying = plan.people.filter((user) => !user.isDestroyed);
+  const at = staying.findIndex((user) => user.userId === userId);
+  const stranger = staying[(at + 1) % staying.length]?.userId ?? userId;
+  if (stranger === userId) return;
+  await onLane(async () => {
+    await rig.lanes.of(stranger).signal('enqueueTurn', { turnId });
+    await rig.lanes.of(stranger).signal('cancelTurn', { turnId });
+  });
 }
 
 /** Waits for the end; a turn that stays open is submitted again, as a sender does that waits for an answer. */

@@ -15,8 +15,10 @@ export function canaryOf(plan: { readonly seed: string }, userId: string): strin
 }
 
 /** What a prompt that rides in a signal carries in place of it: such a prompt is known to be in Temporal's history. */
+export const OPEN_MARK = 'open';
+
 function markOf(turn: PlannedTurn, canary: string): string {
-  return turn.via === 'signal' ? 'open' : canary;
+  return turn.via === 'signal' ? OPEN_MARK : canary;
 }
 
 export function promptOf(turn: PlannedTurn, canary: string): string {

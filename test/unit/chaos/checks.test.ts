@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { LedgerEntry } from '../../../src/story/record/provider-record.js';
 import { isKept } from '../../chaos/checks/check.js';
-import { checkOneAtATime, checkRunsOnce, checkUnknown } from '../../chaos/checks/commands.js';
+import { checkOneAtATime, checkResults, checkRunsOnce, checkUnknown } from '../../chaos/checks/commands.js';
 import type { CallRow, Evidence, Home } from '../../chaos/checks/evidence.js';
 import { checkNoLeak, checkOneMachine, checkRevisions } from '../../chaos/checks/machines.js';
 import { checkProjections } from '../../chaos/checks/projections.js';
@@ -83,6 +83,8 @@ describe('the checks', () => {
     expect(checkTurns(evidence({ turns: [] })).violations).toContain(`${turnId} was acknowledged and is lost`);
     const twice = evidence({ turns: [{ ...turn, ends: 2 }] });
     expect(checkTurns(twice).violations).toContain(`${turnId} ended 2 times`);
+    const elsewhere = evidence({ turns: [turn, { ...turn, userId: 'user-1' }] });
+    expect(checkTurns(elsewhere).violations).toContain(`${turnId} was never submitted for user-1`);
     const open = evidence({ turns: [{ ...turn, state: 'running' }] });
     expect(checkTurns(open).violations).toContain(`${turnId} is running for ever`);
   });
@@ -92,6 +94,27 @@ describe('the checks', () => {
     expect(checkRunsOnce(rolledBack).violations).toEqual([]);
     const again = evidence({ homes: [home(), home({ effects: [`${commandId} 2.2`] })] });
     expect(checkRunsOnce(again).violations).toEqual([`${commandId} ran 2 times`]);
+  });
+
+  it('see a second start in a journal', () => {
+    const journal = [{ ...command, starts: 2 }];
+    expect(checkRunsOnce(evidence({ homes: [home({ journal })] })).violations).toEqual(['1-0-0 was started 2 times']);
+  });
+
+  it('see a result that is not what the guest recorded, or not what the command prints', () => {
+    const { exitCode = 0, outputHash = '' } = expected.get(turnId)?.commands[0] ?? {};
+    const results = (reported: object, recorded: object) =>
+      checkResults(
+        evidence({
+          calls: [{ ...call, exitCode, outputHash, ...reported }],
+          homes: [home({ journal: [{ ...command, exitCode, outputHash, ...recorded }] })],
+        }),
+      ).violations;
+    expect(results({}, {})).toEqual([]);
+    expect(results({ exitCode: exitCode + 1 }, {})).not.toEqual([]);
+    expect(results({}, { outputHash: 'other' })).not.toEqual([]);
+    const both = { outputHash: 'of another output' };
+    expect(results(both, both)).toHaveLength(1);
   });
 
   it('see an unknown outcome that nothing explains', () => {
