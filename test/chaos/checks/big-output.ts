@@ -6,7 +6,7 @@ import type { Check } from './check.js';
 
 const OUTPUT_BYTES = 100_000_000;
 /** One after the other, so that there is time for dozens of turns of somebody else. */
-const BIG_COMMANDS = 20;
+const BIG_COMMANDS = 40;
 const GROWTH_BYTES_MAX = 64 * 1024 * 1024;
 const SAMPLE_MS = 50;
 const TURN_MS_MAX = 120_000;
